@@ -18,7 +18,7 @@ import { isErrno } from '../errno.ts';
 import { EnvironmentError, groupByRemedy } from '../errors.ts';
 import { withDriverOf } from '../gpu/index.ts';
 import { readMappedFiles, readProcessTree } from '../process/index.ts';
-import { findTarget } from './target.ts';
+import { checkLimits, findTarget } from './target.ts';
 import { CheckpointError } from './error.ts';
 
 /** Which process tree to check, and for what kind of dump. */
@@ -58,8 +58,10 @@ function checkPermitted(pid: number): void {
  */
 export async function checkProcess(options: CheckOptions): Promise<CheckResult> {
   const { imagesDir, leaveRunning, force, signal } = options;
-  const { pid } = findTarget(options.pid);
+  const target = findTarget(options.pid);
+  const { pid } = target;
   checkPermitted(pid);
+  checkLimits(target);
   if (imagesDir !== undefined) checkPath('imagesDir', imagesDir);
   const env = await withDriverOf(options.env, () =>
     readMappedFiles(readProcessTree(pid).map((one) => one.pid)),

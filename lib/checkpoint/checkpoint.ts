@@ -67,7 +67,7 @@ import {
 import { checkpointIsolated } from './isolated.ts';
 import type { EarlyHelper } from '../pool/index.ts';
 import { beginHelper } from './early-helper.ts';
-import { checkFilters, findTarget, programOf, refuse, type Target } from './target.ts';
+import { checkFilters, checkLimits, findTarget, programOf, refuse, type Target } from './target.ts';
 import { actWhileStopped } from './while-stopped.ts';
 
 /** What to dump, and into which directory. */
@@ -271,6 +271,7 @@ async function checkpointHere(given: CheckpointOptions, trace: Trace | undefined
   const target = findTarget(given.pid);
   const { pid, pids } = target;
   checkFilters(target);
+  checkLimits(target);
   const env = await withDriverOf(given.env, () => readMappedFiles(pids));
   const options = { ...given, pid, env: { ...env, ...earlierEnv(given) } };
   const operation = await resolveOperation(options);

@@ -3,7 +3,7 @@
  * Which process tree a pid names, and whether it can be the target of a checkpoint at all.
  * @module
  */
-import { readFileSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
 import { checkMaySuspendFilters, isFiltered } from '../criu/index.ts';
 import {
@@ -18,6 +18,8 @@ import {
   usesOuterTerminal,
   type Container,
 } from '../process/index.ts';
+import { EnvironmentError } from '../errors.ts';
+import { effectiveCapabilities } from '../machine/index.ts';
 import { CheckpointError } from './error.ts';
 
 /** The tree that is dumped. */
@@ -122,6 +124,44 @@ export function findTarget(named: number): Target {
   refuseContained(pid);
   const shellJob = readStat(pid)?.session !== pid || usesOuterTerminal(pids);
   return { pid, runPid: pid === named ? undefined : named, shellJob, pids };
+}
+
+/** Whether all user ids, or all group ids, of a process are this one: real, effective and saved. */
+function hasOnly(status: string, name: 'Uid' | 'Gid', id: number | undefined): boolean {
+  const line = new RegExp(`^${name}:\\s*(\\d+)\\s+(\\d+)\\s+(\\d+)`, 'm').exec(status);
+  return line === null || line.slice(1).every((one) => Number(one) === id);
+}
+
+/** Whether the kernel lets criu read the limits of a process: of another user's, only with CAP_SYS_RESOURCE. */
+function mayReadLimits(pid: number): boolean {
+  const status = readText(`/proc/${pid}/status`);
+  const isOwn = hasOnly(status, 'Uid', process.getuid?.()) && hasOnly(status, 'Gid', process.getgid?.());
+  return isOwn || !sharesUserNamespace(pid);
+}
+
+function sharesUserNamespace(pid: number): boolean {
+  const of = (one: number | 'self'): string => readlinkSync(`/proc/${one}/ns/user`);
+  try {
+    return of(pid) === of('self');
+  } catch {
+    return false; // it has ended
+  }
+}
+
+/** @throws `EnvironmentError` criu may not read the limits of a process of the tree, without which it dumps nothing */
+export function checkLimits({ pid, pids }: Target): void {
+  if (effectiveCapabilities(readText('/proc/self/status')).has('CAP_SYS_RESOURCE')) return;
+  const other = pids.find((one) => !mayReadLimits(one));
+  if (other === undefined) return;
+  throw new EnvironmentError(
+    `cannot dump ${pid}: criu may not read the limits of ${other}, which is another user's`,
+    [
+      {
+        what: 'CAP_SYS_RESOURCE',
+        remedy: 'run as root with it, or as the user of the process with the rights of root',
+      },
+    ],
+  );
 }
 
 /** @throws `EnvironmentError` a process of the tree is under a seccomp filter that criu may not suspend */

@@ -109,11 +109,12 @@ export function usageError(program: Command, error: CommanderError): UsageError 
   const message = error.message.replace(/^error: /, '');
   const [, suggestion] = SUGGESTION.exec(message) ?? [];
   const isUnknownOption = code === 'commander.unknownOption';
-  const ofProgram = command.usage().includes(' -- ') ? 'options of the program follow --' : undefined;
-  const rest = isUnknownOption ? (commandSpec(command).rest?.hint ?? ofProgram) : undefined;
+  const runsProgram = command.registeredArguments.at(-1)?.description.startsWith('after --') === true;
+  const ofProgram = runsProgram ? 'options of the program follow --' : undefined;
+  const rest = commandSpec(command).rest?.hint ?? (suggestion === undefined ? ofProgram : undefined);
   const hint = [
     ...(suggestion === undefined ? [] : [suggestion.replace('Did', 'did')]),
-    ...(rest === undefined ? [] : [rest]),
+    ...(rest === undefined || !isUnknownOption ? [] : [rest]),
     ...(isUnknownOption ? groupHint(command) : []),
     helpHint(command),
   ];

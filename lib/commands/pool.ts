@@ -182,7 +182,8 @@ async function prefetch(io: Io, flags: PrefetchFlags): Promise<void> {
 async function drop(io: Io, { imagesDir: dir, force }: DropFlags): Promise<void> {
   const options = { force: force === true, signal: io.signal };
   const dropped = await (dir === undefined ? dropAllImages(options) : dropImages(dir, options));
-  io.result({ dropped }, () => `${dropped} dropped`);
+  const others = options.force ? '' : '; golden images stay without --force';
+  io.result({ dropped }, () => `${dropped} dropped${dropped === 0 ? others : ''}`);
 }
 
 async function golden(io: Io, { imagesDir, state }: GoldenFlags): Promise<void> {

@@ -28,6 +28,8 @@ export interface PodmanOptions {
   watch?: ((podmanPid: number) => () => void) | undefined;
 }
 
+const hiddenFromUser = (): string => `this user does not see the containers of root: ${sudoCommand()}`;
+
 const isRoot = (): boolean => process.geteuid?.() === 0;
 
 /**
@@ -70,6 +72,7 @@ export async function podman(args: readonly string[], options: PodmanOptions = {
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
     throw new ContainerError('ERR_CONTAINER', `podman: ${error.facts.tail || error.message}`, {
+      hint: isRoot() ? undefined : hiddenFromUser(),
       facts: error.facts,
       cause: error.cause,
     });
@@ -134,7 +137,7 @@ export async function requireContainer(name: string): Promise<ContainerInfo> {
   const found = await findContainer(name);
   if (found) return found;
   throw new ContainerError('ERR_CONTAINER_STATE', `there is no container ${name}`, {
-    hint: isRoot() ? 'podman ps --all' : `this user does not see the containers of root: ${sudoCommand()}`,
+    hint: isRoot() ? 'podman ps --all' : hiddenFromUser(),
   });
 }
 

@@ -12,7 +12,7 @@ import { z } from 'zod';
 import { isErrno, reasonOf } from '../errno.ts';
 import { sudoCommand } from '../machine/index.ts';
 import { loadSettings } from '../settings/index.ts';
-import { CodedError, EnvironmentError } from '../errors.ts';
+import { CodedError, EnvironmentError, InterruptedError } from '../errors.ts';
 import type { Environment } from '../paths.ts';
 import { bytesOfFiles, ReadMeter, watchTransfer, type OnTransfer } from '../process/index.ts';
 import { openRunDir, socketBelow } from '../run-dir.ts';
@@ -158,7 +158,12 @@ export async function connectTo(runDir: string): Promise<Socket> {
 
 async function exchange(runDir: string, line: string, signal: AbortSignal | undefined): Promise<string> {
   const socket = await connectTo(runDir);
-  const stop = (): void => void socket.destroy(new PoolError('ERR_POOL', 'interrupted'));
+  const stop = (): void =>
+    void socket.destroy(
+      signal?.reason instanceof InterruptedError
+        ? signal.reason
+        : new InterruptedError('ERR_INTERRUPTED', 'interrupted', { cause: signal?.reason }),
+    );
   if (signal?.aborted) stop();
   signal?.addEventListener('abort', stop, { once: true });
   try {
@@ -274,6 +279,16 @@ export async function prefetchImages(dir: string, options: PrefetchOptions = {})
   const stopWatching = await watchDaemon(dir, options);
   try {
     return (await ask(words, z.object({ resident: count }), options)).resident;
+  } catch (error) {
+    if (!(error instanceof InterruptedError)) throw error;
+    throw new InterruptedError(
+      'ERR_INTERRUPTED',
+      `${error.message}: the pool daemon goes on loading ${dir}`,
+      {
+        hint: `to give it up: criu-cuda pool drop${options.golden === true ? ' --force' : ''} ${dir}`,
+        cause: error,
+      },
+    );
   } finally {
     stopWatching();
   }

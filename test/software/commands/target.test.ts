@@ -111,6 +111,22 @@ it("takes it for the program's that was restored isolated", async () => {
   expect(readdirSync(images('second'))).toContain(`core-${pid}.img`);
 });
 
+it("says before a dump that it may not read the limits of another user's process", async (context) => {
+  if (process.geteuid?.() !== 0) return context.skip('only root can become another user');
+  const other = start(['setpriv', '--reuid', '12345', '--regid', '12345', '--clear-groups', 'sleep', '3600']);
+  const pid = other.pid ?? 0;
+  await waitUntil(() => readStat(pid)?.comm === 'sleep');
+  const without = ['--bounding-set', '-sys_resource', '--inh-caps', '-sys_resource', ...cliWords];
+  for (const words of [['check'], ['checkpoint', '--images-dir', machine.imagesDir]]) {
+    const refused = await execResult('setpriv', [...without, ...words, '--pid', String(pid)], {
+      env: machine.env,
+    });
+    expect(refused.exitCode).toBe(2);
+    expect(refused.stderr).toContain(`criu may not read the limits of ${pid}, which is another user's`);
+  }
+  expect(isAlive(pid)).toBe(true);
+});
+
 it('dumps and restores what was started in a terminal, without being asked', async () => {
   startInTerminal([...cliWords, 'run', '--', ...program]);
   const pid = pidOf(await ask('status'));

@@ -67,6 +67,9 @@ describe('a word too many is refused before anything happens', () => {
 it("says where another program's options go, and that a group needs a command", async () => {
   expect(await refusal('checkpoint 4711 d --track-mem')).toContain('options of criu follow --');
   expect(await refusal('run python3 server.py --port 80')).toContain('options of the program follow --');
+  expect(await refusal('container create web IMAGE server --port 80')).toContain(
+    'options of the program follow',
+  );
   expect(await refusal('bench --store d')).toContain('bench needs a command: run, matrix, loop, limits');
 });
 
