@@ -73,13 +73,23 @@ static void judge_host_memory(struct state *s, uint64_t copied, uint64_t availab
 	}
 }
 
+/* Whether an earlier checkpoint may have device memory that is not written again. */
+static bool may_share(const struct state *s)
+{
+	const char *earlier = s->request->settings->prev_images_dir;
+	struct stat one, other;
+
+	return *earlier && !stat(earlier, &one) && !fstat(s->request->images_dir, &other) &&
+	       one.st_dev == other.st_dev;
+}
+
 /*
  * What is written: the memory of the processes that no file backs, and all device memory. How much
  * of that an earlier checkpoint has is not known before the dump.
  */
 static void judge_store(struct state *s, uint64_t copied, uint64_t available)
 {
-	uint64_t need = *s->request->settings->prev_images_dir ? 0 : s->look->device_bytes, room;
+	uint64_t need = may_share(s) ? 0 : s->look->device_bytes, room;
 	char size1[32], size2[32];
 	struct statfs fs;
 

@@ -12,7 +12,7 @@ child = os.fork()
 if child == 0:
     os.close(terminal)
     os.setsid()
-    if os.fork() != 0:  # it is no child of the program
+    if os.fork() != 0:  # so that it is not a child of the program
         os._exit(0)
     try:
         while os.read(master, 4096):

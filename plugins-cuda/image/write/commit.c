@@ -75,6 +75,17 @@ static int assemble(struct commit *commit)
 	return ccr__image_check(draft, commit->error, commit->error_size);
 }
 
+/* An earlier dump may have written it without. */
+static int sync_linked(const struct ccr_image_writer *writer, const char *name)
+{
+	const int fd = openat(writer->dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	int ret = fd < 0 || fsync(fd) ? -errno : 0;
+
+	if (fd >= 0 && close(fd) && !ret)
+		ret = -errno;
+	return ret;
+}
+
 /* Truncates stripes to their size (more may have been allocated) and syncs them if requested. */
 static int sync_stripes(const struct commit *commit)
 {
@@ -86,16 +97,21 @@ static int sync_stripes(const struct commit *commit)
 
 		if (file->fd < 0)
 			continue;
-		if (!writer->stripes[i].is_linked && ftruncate(file->fd, file->size))
+		if (ftruncate(file->fd, file->size))
 			return fail(commit, -errno, file->name, "length");
 		if (sync) /* start writing all of them before we wait for the first */
 			sync_file_range(file->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
 	}
 	for (uint32_t i = 0; sync && i < writer->nr_stripes; i++) {
 		const struct ccr_image_stripe *file = &writer->stripes[i].file;
+		int ret = 0;
 
 		if (file->fd >= 0 && fsync(file->fd))
-			return fail(commit, -errno, file->name, "cannot fsync");
+			ret = -errno;
+		else if (writer->stripes[i].is_linked && file->size)
+			ret = sync_linked(writer, file->name);
+		if (ret)
+			return fail(commit, ret, file->name, "cannot fsync");
 	}
 	return 0;
 }
@@ -137,7 +153,8 @@ static int write_manifest(const struct commit *commit)
 	return ret ? fail(commit, ret, commit->manifest, "write") : 0;
 }
 
-/* Removes stripes of the replaced image, and our own stripes without chunks. */
+/* Removes stripes of the replaced image, what a killed writer linked, and our own stripes without
+ * chunks. */
 static void remove_leftovers(const struct commit *commit)
 {
 	const struct ccr_image_writer *writer = commit->writer;
@@ -145,6 +162,14 @@ static void remove_leftovers(const struct commit *commit)
 
 	for (uint32_t i = writer->draft.nr_stripes; i < CCR_IMAGE_MAX_STRIPES; i++) {
 		ccr_image_stripe_name(name, writer->draft.pid, i);
+		if (unlinkat(writer->dirfd, name, 0))
+			break;
+	}
+	for (uint32_t i = writer->nr_stripes; i < CCR_IMAGE_MAX_STRIPES; i++) {
+		char final[CCR_IMAGE_NAME_MAX];
+
+		ccr_image_stripe_name(final, writer->draft.pid, i);
+		ccr__image_temporary_name(name, final);
 		if (unlinkat(writer->dirfd, name, 0))
 			break;
 	}

@@ -49,9 +49,9 @@ static int link_stripe(struct ccr_image_writer *writer, const struct ccr_image_s
 	ccr__image_temporary_name(to->file.name, name);
 	to->file.size = stripe->size;
 	to->is_linked = true;
-	to->file.fd = fcntl(stripe->fd, F_DUPFD_CLOEXEC, 0);
+	to->file.fd = -1; /* nothing is written to it */
 	writer->nr_stripes++;
-	ret = to->file.fd < 0 ? -errno : link_file(writer, to->file.fd, to->file.name);
+	ret = link_file(writer, stripe->fd, to->file.name);
 	if (ret)
 		return ccr__image_error(ret, error, error_size, "cannot link %s: %s", stripe->name,
 					ret == -EXDEV ? "it is on another file system or mount"
@@ -67,8 +67,6 @@ static void unlink_stripes(struct ccr_image_writer *writer)
 
 		if (stripe->is_created)
 			unlinkat(writer->dirfd, stripe->file.name, 0);
-		if (stripe->file.fd >= 0)
-			close(stripe->file.fd);
 	}
 }
 

@@ -82,7 +82,9 @@ static bool add_image(int images_dir, pid_t pid, struct gpus *gpus)
 	char error[256], uuid[UUID_TEXT];
 	bool added;
 
-	added = !ccr_image_open_early(&image, images_dir, pid, error, sizeof(error));
+	/* The driver wants a context on each device of a process, also where it has no memory. */
+	added = !ccr_image_open_early(&image, images_dir, pid, error, sizeof(error)) &&
+		!image->is_driver;
 	for (uint32_t i = 0; added && i < image->nr_devices; i++) {
 		uuid_text(uuid, image->devices[i].uuid);
 		added = add(gpus, uuid);

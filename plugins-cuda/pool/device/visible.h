@@ -15,7 +15,8 @@
 /*
  * A value for CUDA_VISIBLE_DEVICES: the UUIDs that the GPU images of a checkpoint name. Returns
  * false, with nothing in `out`, where it would hide nothing, or is not sure: an image cannot be
- * read, or names something that is not a whole GPU of this machine.
+ * read, names something that is not a whole GPU of this machine, or is for the driver (store.h),
+ * which wants contexts on others, too.
  */
 bool visible_devices(int images_dir, const char *gpus_dir, char *out, size_t size);
 /* Sets it for this process, before the driver starts, unless the user has. */

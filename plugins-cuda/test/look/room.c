@@ -105,8 +105,13 @@ static void test_store(void)
 	CHECK(look_finds(""));
 	use_device_memory(ROOT_PID, 1ull << 30);
 	CHECK(look_finds("store-space 5000000"));
-	strcpy(settings.prev_images_dir, "/var/lib/earlier");
+	strcpy(settings.prev_images_dir, "/tmp");
 	CHECK(look_finds(""));
+	/* nothing can be shared with what is not there, or on another file system */
+	strcpy(settings.prev_images_dir, "/nonexistent");
+	CHECK(look_finds("store-space 5000000"));
+	strcpy(settings.prev_images_dir, "/proc");
+	CHECK(look_finds("store-space 5000000"));
 	*settings.prev_images_dir = '\0';
 	close(request.images_dir);
 }

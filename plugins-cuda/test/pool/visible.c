@@ -53,6 +53,27 @@ static void find_own(int dirfd)
 	ccr_image_close(image);
 }
 
+/* An image whose memory the driver has handed over, of the same GPU. */
+static void write_of_driver(int dirfd, int pid)
+{
+	const struct ccr_image_options options = {
+		.nr_writers = 1, .chunk_size = 64 * KIB, .is_driver = true};
+	const struct ccr_image_device device = {.uuid = "0123456789abcde", .name = "test device"};
+	const struct ccr_image_allocation allocation = {
+		.id = 1, .size = 4 * KIB, .flags = CCR_IMAGE_ALLOCATION_DRIVER};
+	struct ccr_image_writer *writer;
+	char bytes[4 * KIB];
+
+	image_pattern(bytes, sizeof(bytes), 1);
+	CHECK(!ccr_image_writer_begin(&writer, dirfd, pid, &options, image_error,
+				      sizeof(image_error)));
+	CHECK(!ccr_image_writer_add_device(writer, &device));
+	CHECK(!ccr_image_writer_add_allocation(writer, &allocation));
+	CHECK(!ccr_image_writer_append(writer, 0, 0, 0, bytes, sizeof(bytes), image_error,
+				       sizeof(image_error)));
+	CHECK(!ccr_image_writer_commit(writer, image_error, sizeof(image_error)));
+}
+
 static const char *visible(int dirfd)
 {
 	static char out[512];
@@ -82,6 +103,9 @@ int main(void)
 	CHECK(!visible(dirfd));
 	image_write(dirfd, 8, &size, 1, 1);
 	CHECK(visible(dirfd));
+	write_of_driver(dirfd, 8); /* the driver may want a context on the other one, too */
+	CHECK(!visible(dirfd));
+	image_write(dirfd, 8, &size, 1, 1);
 	/* it is of another machine, or of a part of a GPU */
 	remove_gpu(1);
 	add_gpu(3, "GPU-ffffffff-4e5f-6071-8293-a4b5c6d7e8f9");
