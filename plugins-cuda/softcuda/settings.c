@@ -62,7 +62,8 @@ static void read_settings(void)
 {
 	struct ccr_soft_settings *s = &settings;
 	const char *dir = getenv("SOFTCUDA_DIR"), *reads = getenv("SOFTCUDA_RESTORE_READS");
-	uint64_t devices, megabytes, version, checkpoint_ms, restore_ms, host_state_mib;
+	const char *waits = getenv("SOFTCUDA_WAITS");
+	uint64_t devices, megabytes, version, checkpoint_ms, host_state_mib;
 	int length;
 
 	s->valid = read_number("SOFTCUDA_DEVICES", 0, CCR_MAX_DEVICES, 1, &devices);
@@ -70,11 +71,10 @@ static void read_settings(void)
 	s->valid &= read_driver(&s->driver_version);
 	s->valid &= read_number("SOFTCUDA_DRIVER_VERSION", 12080, 99990,
 				(uint64_t)s->driver_version, &version);
-	s->valid &= read_number("SOFTCUDA_RESTORE_MS", 0, 60000, 0, &restore_ms);
 	s->valid &= read_number("SOFTCUDA_CHECKPOINT_MS", 0, 60000, 0, &checkpoint_ms);
 	s->valid &= read_number("SOFTCUDA_HOST_STATE_MB", 0, 4096, 0, &host_state_mib);
 	snprintf(s->reads, sizeof(s->reads), "%s", reads ? reads : "");
-	s->restore_ms = (unsigned int)restore_ms;
+	snprintf(s->waits, sizeof(s->waits), "%s", waits ? waits : "");
 	s->checkpoint_ms = (unsigned int)checkpoint_ms;
 	s->host_state_mib = host_state_mib;
 	s->nr_devices = (int)devices;

@@ -39,9 +39,10 @@ struct ccr_soft_settings {
 	int nr_devices;
 	uint64_t memory_bytes;
 	int driver_version;
-	unsigned int checkpoint_ms, restore_ms; // added to each Checkpoint and Restore
-	uint64_t host_state_mib;		// see checkpoint/host_state.c
-	char reads[200]; // a file that lists memory which a Restore reads; "": none
+	unsigned int checkpoint_ms; // added to each Checkpoint
+	uint64_t host_state_mib;    // see checkpoint/host_state.c
+	char waits[200];	    // a FIFO for which Checkpoint and Restore wait; "": none
+	char reads[200];	    // a file that lists memory which a Restore reads; "": none
 	bool valid, dir_is_preset;
 	char dir[200];
 };

@@ -4,6 +4,7 @@
 #include "softcuda/checkpoint/checkpoint.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -41,6 +42,21 @@ static void take_time(unsigned int ms)
 		;
 }
 
+// For tests: until somebody opens the FIFO for writing. Without it, there is nothing to wait for.
+static void wait_for_test(void)
+{
+	const char *fifo = ccr_soft_settings()->waits;
+	int fd;
+
+	if (!*fifo)
+		return;
+	do
+		fd = open(fifo, O_RDONLY | O_CLOEXEC);
+	while (fd < 0 && errno == EINTR);
+	if (fd >= 0)
+		close(fd);
+}
+
 static CUresult serve_checkpoint(struct ccr_control *control)
 {
 	CUresult result;
@@ -48,6 +64,7 @@ static CUresult serve_checkpoint(struct ccr_control *control)
 	if (atomic_load(&control->state) != CU_PROCESS_STATE_LOCKED)
 		return CUDA_ERROR_ILLEGAL_STATE;
 	take_time(ccr_soft_settings()->checkpoint_ms);
+	wait_for_test();
 	result = ccr_phys_save_all();
 	if (result != CUDA_SUCCESS)
 		return result;
@@ -128,7 +145,7 @@ static CUresult serve_restore(struct ccr_control *control, const struct ccr_requ
 	if (request->nr_pairs)
 		swap_numbers(numbers);
 	result = ccr_read_for_test();
-	take_time(ccr_soft_settings()->restore_ms);
+	wait_for_test();
 	if (result == CUDA_SUCCESS)
 		result = ccr_host_state_check();
 	if (result == CUDA_SUCCESS)
