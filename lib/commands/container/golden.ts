@@ -134,6 +134,7 @@ async function create(
       force,
     }),
   );
+  io.isComplete = true;
   io.result(result, () => goldenText(result));
   showWarnings(io, result.checkpoint?.warnings ?? []);
 }
@@ -222,6 +223,7 @@ async function restoreNamed(io: Io, name: string, given: RestoreFlags): Promise<
       ...{ signal: io.signal, onTransfer: bytesFor(io, report) },
     }),
   );
+  io.isComplete = true;
   io.result(result, () =>
     [
       containerRestoreText(result.restore),
