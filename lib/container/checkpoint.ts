@@ -23,7 +23,7 @@ import {
   type UsedPlugin,
 } from '../criu/index.ts';
 import { makeDirectory } from '../directory.ts';
-import { UsageError } from '../errors.ts';
+import { InterruptedError, UsageError } from '../errors.ts';
 import {
   isEnding,
   residentBytes,
@@ -200,6 +200,16 @@ function checkpointError(
   status: OpStatus | undefined,
   isDumped: boolean,
 ): unknown {
+  if (error instanceof InterruptedError)
+    return new InterruptedError(
+      'ERR_INTERRUPTED',
+      `${error.message}: ${container.name} ${
+        isDumped
+          ? `has ended, and its checkpoint is in ${imagesPlace(container.checkpointDir)}`
+          : 'runs as before'
+      }`,
+      { hint: isDumped ? `criu-cuda container restore ${container.name}` : undefined, cause: error },
+    );
   if (!(error instanceof ContainerError) || error.code !== 'ERR_CONTAINER') return error;
   const log = join(container.dir, 'dump.log');
   const { message, hint } = existsSync(log) ? readCriuLog(log) : { message: undefined, hint: undefined };
@@ -236,16 +246,22 @@ async function dump(
       : packedDumpTransfer(checkpointDir, residentBytes(pid), resolve(exportTo));
   const watch = onProgress && (() => watchTransfer(read(), onProgress));
   try {
-    const options = { path: runtime.path, signal, watch };
+    // with all images, only podman's part is left: without it, /dev/shm of the container is lost
+    const endEarly = (): void => {
+      if (!hasCheckpoint(checkpointDir)) runtime.endCriu();
+    };
+    const options = { path: runtime.path, signal, watch, endEarly };
     return (await podman(args, options)).stdout;
   } catch (error) {
+    // the watcher may still return memory, and the helper write images
+    const status = await runtime.status();
     // for example when the tar file did not fit: the images are all that is left of a container that has ended
     const isDumped =
       hasCheckpoint(container.checkpointDir) &&
       ((await waitForExit(container.pid, { timeoutMs: KILLED_MS })) !== undefined || isEnding(container.pid));
     if (isDumped) place.commit(true);
     else place.rollBack();
-    throw checkpointError(container, error, await runtime.status(), isDumped);
+    throw checkpointError(container, error, status, isDumped);
   }
 }
 

@@ -18,7 +18,7 @@ import { containerEdits, editFlags, type ContainerEdits } from './edits.ts';
 import { ContainerError } from './error.ts';
 import { gpuFlags, type GpuAccess } from './gpu.ts';
 import { fetchImage, imagePreloadable } from './image.ts';
-import { checkRoot, podman, requireContainer, type ContainerInfo } from './podman.ts';
+import { checkRoot, podman, requireContainer, sayingWhatRuns, type ContainerInfo } from './podman.ts';
 import { findPreset } from './presets.ts';
 import { containerPluginDir } from './runtime.ts';
 import { checkName, checkPath } from '../check.ts';
@@ -232,11 +232,17 @@ export async function createContainer(options: ContainerCreateOptions): Promise<
   checkRoot(`container ${name}`);
   const how = signal === undefined ? {} : { signal };
   const intercepts = wantsInterceptor(options);
-  // what nobody watches is left to podman run, unless it is looked at before
-  if (intercepts || options.onTransfer) await fetchImage(image, podmanArgs, how, options.onTransfer);
+  // what nobody watches or interrupts is left to podman run, unless it is looked at before
+  if (intercepts || options.onTransfer || signal)
+    await fetchImage(image, podmanArgs, how, options.onTransfer);
   const found: Preloadable = intercepts ? await imagePreloadable(image, podmanArgs, how) : { ok: true };
   if (!found.ok) args = createArguments(options, false);
   if (store !== undefined) makeDirectory(store, 0o700);
-  await podman(args, how);
-  return { ...(await settled(name, signal)), ...(found.ok ? {} : { withoutInterceptor: found.reason }) };
+  // it takes a moment, and a container that is half made is of no use
+  const finish = (): void => undefined;
+  const created = await sayingWhatRuns(name, `criu-cuda container remove ${name} ends it`, async () => {
+    await podman(args, { ...how, endEarly: finish });
+    return settled(name, signal);
+  });
+  return { ...created, ...(found.ok ? {} : { withoutInterceptor: found.reason }) };
 }

@@ -49,6 +49,7 @@ export {
   requireContainer,
   type ContainerInfo,
   type PodmanCriuFlags,
+  sayingWhatRuns,
 } from './podman.ts';
 export { findPreset, listPresets, partText, presetNames, type Preset, type PresetPart } from './presets.ts';
 export {

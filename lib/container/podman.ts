@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import type { CriuFlag, CriuFlags } from '../criu/index.ts';
-import { CommandError, EnvironmentError } from '../errors.ts';
+import { CommandError, EnvironmentError, InterruptedError } from '../errors.ts';
 import { exec, execResult, type ExecResult } from '../exec.ts';
 import { currentSystem, findOnPath, sudoCommand } from '../machine/index.ts';
 import { ContainerError } from './error.ts';
@@ -24,6 +24,11 @@ export interface PodmanOptions {
   /** Replaces PATH: podman and the runtime find criu there. */
   path?: string | undefined;
   signal?: AbortSignal | undefined;
+  /**
+   * Makes podman's work end early when the caller aborts; called until podman has ended. podman itself, killed in the
+   * middle, leaves a container that runs and that it takes for another one. @default podman is killed
+   */
+  endEarly?: (() => void) | undefined;
   /** Watches podman from its start; returns what ends that. */
   watch?: ((podmanPid: number) => () => void) | undefined;
 }
@@ -61,22 +66,57 @@ function execOptions({ path, signal }: PodmanOptions, onSpawn: (pid: number) => 
   };
 }
 
+/** How often the work of podman is ended, and how long podman has then. Milliseconds. */
+const END_EARLY_MS = 50;
+const END_MS = 60_000;
+
+/** Calls `endEarly` from the abort on. @returns a signal that kills podman, and what to do when it has ended */
+function endingEarly({ signal, endEarly }: PodmanOptions): {
+  signal?: AbortSignal | undefined;
+  stop: () => void;
+} {
+  if (!signal || !endEarly) return { signal, stop: () => undefined };
+  signal.throwIfAborted();
+  const kill = new AbortController();
+  const timers: NodeJS.Timeout[] = [];
+  const onAbort = (): void => {
+    endEarly();
+    timers.push(
+      setInterval(endEarly, END_EARLY_MS),
+      setTimeout(() => {
+        kill.abort(signal.reason);
+      }, END_MS),
+    );
+  };
+  signal.addEventListener('abort', onAbort, { once: true });
+  return {
+    signal: kill.signal,
+    stop: () => {
+      signal.removeEventListener('abort', onAbort);
+      for (const timer of timers) clearTimeout(timer);
+    },
+  };
+}
+
 /** Runs podman. @throws {@link ContainerError} ERR_CONTAINER with the message of podman */
 export async function podman(args: readonly string[], options: PodmanOptions = {}): Promise<ExecResult> {
   let stopWatching: (() => void) | undefined;
   const onSpawn = (pid: number): void => {
     stopWatching = options.watch?.(pid);
   };
+  const { signal, stop } = endingEarly(options);
   try {
-    return await exec(podmanProgram(), args, execOptions(options, onSpawn));
+    return await exec(podmanProgram(), args, execOptions({ ...options, signal }, onSpawn));
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
+    options.signal?.throwIfAborted(); // that is why
     throw new ContainerError('ERR_CONTAINER', `podman: ${error.facts.tail || error.message}`, {
       hint: isRoot() ? undefined : hiddenFromUser(),
       facts: error.facts,
       cause: error.cause,
     });
   } finally {
+    stop();
     stopWatching?.();
   }
 }
@@ -130,6 +170,18 @@ export async function findContainer(name: string): Promise<ContainerInfo | undef
     dir: found.StaticDir,
     checkpointDir: join(found.StaticDir, 'checkpoint'),
   };
+}
+
+/** Does something with a container; when it is interrupted, the error says whether the container runs. */
+export async function sayingWhatRuns<T>(name: string, hint: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof InterruptedError) || error.message.includes(name)) throw error;
+    const found = await findContainer(name).catch(() => undefined);
+    if (found?.isRunning !== true) throw error;
+    throw new InterruptedError('ERR_INTERRUPTED', `${error.message}: ${name} runs`, { hint, cause: error });
+  }
 }
 
 /** @throws {@link ContainerError} ERR_CONTAINER_STATE when there is none */

@@ -20,7 +20,7 @@ import {
   type TaskMemory,
   type UsedPlugin,
 } from '../criu/index.ts';
-import { UsageError } from '../errors.ts';
+import { InterruptedError, UsageError } from '../errors.ts';
 import { watchTransfer, type OnTransfer } from '../process/index.ts';
 import { releaseDevices } from '../stop/index.ts';
 import { operationWarnings, removeCheckpoint, runtimeFor } from './checkpoint.ts';
@@ -160,6 +160,11 @@ function restoreError(
   error: unknown,
   status: OpStatus | undefined,
 ): unknown {
+  if (error instanceof InterruptedError)
+    return new InterruptedError('ERR_INTERRUPTED', `${error.message}: ${what} is not restored`, {
+      hint: 'its checkpoint is unchanged',
+      cause: error,
+    });
   if (!(error instanceof ContainerError) || error.code !== 'ERR_CONTAINER') return error;
   const log = dir === undefined ? undefined : join(dir, 'restore.log');
   const found =
@@ -212,6 +217,9 @@ export async function restoreContainer(options: ContainerRestoreOptions): Promis
     const { stdout } = await podman(args, {
       path: runtime.path,
       signal,
+      endEarly: () => {
+        runtime.endCriu();
+      },
       watch: watchOf(options, target, runtime),
     });
     const durationMs = performance.now() - start;

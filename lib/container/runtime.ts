@@ -18,6 +18,7 @@ import {
   type PreferredDirectory,
 } from '../criu/index.ts';
 import { UsageError } from '../errors.ts';
+import { readStat, sendSignal } from '../process/index.ts';
 import { settingVariables, softcudaVariables } from './edits.ts';
 
 /** runc and crun make criu read this file, which overrides everything else. */
@@ -139,6 +140,11 @@ export class ContainerRuntime {
   /** The criu that was started last; `undefined` before the first. */
   criuPid(): number | undefined {
     return this.#pids().at(-1);
+  }
+
+  /** Ends the criu that runs now: then the runtime, and podman, fail as they do when criu fails. */
+  endCriu(): void {
+    for (const pid of this.#pids()) if (readStat(pid)?.comm === 'criu') sendSignal(pid, 'SIGTERM');
   }
 
   remove(): void {

@@ -28,6 +28,8 @@ const STAMP = /^\(\d+\.\d+\)\s*(?:pie: )?(?:\d+: )?\s*/;
 const ERROR_LINE = /^Error \([^)]*\): (.*)$/;
 const PLUGIN_LINE = /^cuda_plugin: (.*)$/;
 
+const DONE = /^(?:Dumping|Restore) finished successfully/;
+
 /** Errors that follow from another error, which is the one to show, or that are harmless. */
 const consequences: readonly RegExp[] = [
   /^rlimit: Can't setup RLIMIT_NOFILE/,
@@ -226,7 +228,8 @@ export function summarizeCriuLog(text: string): CriuLogSummary {
   if (missing !== undefined) causes.splice(0, causes.length, missing);
   // a plugin's line has no level: it is the cause when CRIU itself names none
   const plugin = lines.flatMap((line) => PLUGIN_LINE.exec(line)?.[1] ?? []).at(-1);
-  if (causes.length === 0 && plugin !== undefined) causes.push(plugin);
+  const isDone = lines.some((line) => DONE.test(line)); // what failed, if anything, is not in this log
+  if (causes.length === 0 && plugin !== undefined && !isDone) causes.push(plugin);
   const known = remedies
     .map(({ pattern, hint }) => {
       const error = causes.find((cause) => pattern.test(cause));

@@ -15,6 +15,7 @@ import {
   removeContainer,
   requireContainer,
   restoreContainer,
+  sayingWhatRuns,
   type ContainerCheckpointResult,
   type ContainerCreateOptions,
   type ContainerInfo,
@@ -165,7 +166,12 @@ async function warmUp(server: Server, options: GoldenCreateOptions): Promise<Ser
  * Creates a golden checkpoint. A second call does nothing. After a failure the container keeps running, and the next
  * call continues with it.
  */
-export async function createGolden(options: GoldenCreateOptions): Promise<GoldenResult> {
+export function createGolden(options: GoldenCreateOptions): Promise<GoldenResult> {
+  const next = 'criu-cuda golden create continues with it';
+  return sayingWhatRuns(options.name, next, () => createNamed(options));
+}
+
+async function createNamed(options: GoldenCreateOptions): Promise<GoldenResult> {
   const { name, server: serverOptions, force = false, warmup = 3, store, exportTo, criu, signal } = options;
   checkCount('warmup', warmup, 1); // a restore is compared with the last answer
   const server = new Server(serverOptions);
@@ -265,9 +271,11 @@ export async function restoreGolden(options: GoldenRestoreOptions): Promise<Gold
   const start = performance.now();
   const restore = await restoreContainer({ ...container, importFrom, keep: true, onProgress: onTransfer });
   if (importFrom !== undefined) writeFileSync(recordPath(await requireContainer(name)), recordText(record));
-  await server.untilHealthy(containerHost(name), signal);
-  const healthyMs = performance.now() - start;
-  const answer = await server.ask(signal);
+  const end = `criu-cuda container remove ${name} ends it`;
+  const { healthyMs, answer } = await sayingWhatRuns(name, end, async () => {
+    await server.untilHealthy(containerHost(name), signal);
+    return { healthyMs: performance.now() - start, answer: await server.ask(signal) };
+  });
   if (compare) compareAnswers(name, record.warmup.at(-1), answer);
   return { name, restore, healthyMs, firstTokenMs: healthyMs + answer.firstTokenMs, answer };
 }

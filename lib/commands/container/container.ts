@@ -152,6 +152,7 @@ function defineCheckpoint(container: Command, io: Io): void {
         exportTo,
       }),
     );
+    io.isComplete = true;
     io.result(result, () => containerCheckpointText(result));
     showWarnings(io, result.warnings);
   });
@@ -195,6 +196,7 @@ function defineRestore(container: Command, io: Io): void {
         importFrom,
       }),
     );
+    io.isComplete = true;
     io.result(result, () => containerRestoreText(result));
     showWarnings(io, result.warnings);
   });

@@ -114,6 +114,7 @@ export async function create(
       force,
     }),
   );
+  io.isComplete = true;
   io.result(result, () => goldenText(result));
   showWarnings(io, result.checkpoint?.warnings ?? []);
 }
@@ -174,6 +175,7 @@ export async function restoreContainer(io: Io, name: string, given: ContainerRes
       ...{ signal: io.signal, onTransfer: bytesFor(io, report) },
     }),
   );
+  io.isComplete = true;
   io.result(result, () =>
     [
       containerRestoreText(result.restore),

@@ -47,6 +47,14 @@ describe('a log of criu', () => {
     expect(summarizeCriuLog(`(00.010000) Error (criu/x.c:1): ${said}`).hint).toMatch(hint);
   });
 
+  it('takes no line of a run that has succeeded for a reason', () => {
+    const said = [
+      'Restore finished successfully. Tasks resumed.',
+      'cuda_plugin: hooks took 5.9 ms (2.6 ms in the driver)',
+    ];
+    expect(summarizeCriuLog(said.map((line) => `(00.240236) ${line}`).join('\n')).message).toBeUndefined();
+  });
+
   it('names what made the plugin end the processes, not that CRIU found them ended', () => {
     const said =
       'cuda_plugin: device restore of 7 failed: load: cuda-1-0.img: chunk 0: the file is damaged; killing';
