@@ -85,8 +85,8 @@ export interface CheckpointOptions extends OperationOptions {
   prevImagesDir?: string | undefined;
   /**
    * Contents of files that the tree has open or mapped are kept in the images up to this size, in bytes; 0 keeps none.
-   * @default none for what the tree writes on a tmpfs, such as /dev/shm; 64 MiB for other files in memory. On a disk, what the
-   * tree may write is kept up to 1 MiB
+   * @default 1 GiB, without holes, for what the tree writes on a tmpfs, such as /dev/shm; 64 MiB for other files in memory. On a
+   * disk, what the tree may write is kept up to 1 MiB
    */
   keepBytes?: number | undefined;
 }

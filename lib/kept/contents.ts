@@ -94,7 +94,7 @@ function makeDirectories(path: string): void {
   });
 }
 
-/** Reads as many bytes as there are. */
+/** @returns fewer bytes at the end of the file */
 function readAt(fd: number, buffer: Buffer, at: number): Buffer {
   let length = 0;
   for (let read = -1; read !== 0 && length < buffer.length; length += read)
@@ -102,20 +102,39 @@ function readAt(fd: number, buffer: Buffer, at: number): Buffer {
   return buffer.subarray(0, length);
 }
 
-/** What is not a hole. */
-function* piecesOf(fd: number, size: number): Generator<{ bytes: Buffer; at: number }> {
-  const buffer = Buffer.alloc(PIECE);
-  for (const [begin, end] of dataRanges(fd, size))
-    for (let at = begin; at < end; at += PIECE)
-      yield { bytes: readAt(fd, buffer.subarray(0, Math.min(PIECE, end - at)), at), at };
+/** Ranges in order, of which those that touch are one. */
+function union(ranges: readonly [number, number][]): [number, number][] {
+  const merged: [number, number][] = [];
+  for (const [begin, end] of ranges.toSorted(([one], [other]) => one - other)) {
+    const last = merged.at(-1);
+    if (last && begin <= last[1]) last[1] = Math.max(last[1], end);
+    else merged.push([begin, end]);
+  }
+  return merged;
 }
 
-/** Gives a file the contents of another one, with its holes. */
+/**
+ * The bytes of one file wherever one of two is not a hole.
+ * @throws it has become shorter
+ */
+function* piecesOf(fd: number, other: number, size: number): Generator<{ bytes: Buffer; at: number }> {
+  const buffer = Buffer.alloc(PIECE);
+  for (const [begin, end] of union([...dataRanges(fd, size), ...dataRanges(other, size)]))
+    for (let at = begin; at < end; at += PIECE) {
+      const bytes = readAt(fd, buffer.subarray(0, Math.min(PIECE, end - at)), at);
+      if (bytes.length < Math.min(PIECE, end - at)) throw shorter(at + bytes.length, size);
+      yield { bytes, at };
+    }
+}
+
+const shorter = (now: number, then: number): Error =>
+  new Error(`the file has ${now} bytes now, and had ${then}`);
+
+/** Gives a file the contents of another one. What is a hole in both stays one. */
 function copy(from: number, to: number, size: number): void {
   const now = fstatSync(from).size;
-  if (now < size) throw new Error(`the file has ${now} bytes now, and had ${size}`);
-  ftruncateSync(to, 0);
-  for (const { bytes, at } of piecesOf(from, size)) {
+  if (now < size) throw shorter(now, size);
+  for (const { bytes, at } of piecesOf(from, to, size)) {
     for (let done = 0; done < bytes.length;)
       done += writeSync(to, bytes, done, bytes.length - done, at + done);
   }
@@ -149,10 +168,8 @@ export function hasContents(path: string, keptPath: string, whole: boolean): boo
       const [now, then] = [fstatSync(fd).size, fstatSync(kept).size];
       if (whole ? now !== then : now < then) return false;
       const other = Buffer.alloc(PIECE);
-      // what is a hole in one of them may be zeroes in the other
-      for (const [one, two] of [[kept, fd] as const, [fd, kept] as const])
-        for (const { bytes, at } of piecesOf(one, then))
-          if (!readAt(two, other.subarray(0, bytes.length), at).equals(bytes)) return false;
+      for (const { bytes, at } of piecesOf(kept, fd, then))
+        if (!readAt(fd, other.subarray(0, bytes.length), at).equals(bytes)) return false;
       return true;
     }),
   );

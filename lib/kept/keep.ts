@@ -13,8 +13,11 @@ import { listFiles, type ListedFile } from './list.ts';
 import { createManifest, keptName, manifestName, type ManifestFile } from './manifest.ts';
 import type { Samples } from './version.ts';
 
-/** Larger files in memory are not kept, but those on a tmpfs that the tree writes: they are its memory. Bytes. */
+/** Larger files in memory are not kept. Bytes. */
 const MEMORY_BYTES = 64 * 1024 * 1024;
+
+/** The same for those on a tmpfs that the tree writes, without their holes: a tree that runs on is stopped meanwhile. Bytes. */
+const WRITTEN_BYTES = 1024 * 1024 * 1024;
 
 /** The same for files on a disk, which a reboot leaves where they are. Bytes. */
 const DISK_BYTES = 1024 * 1024;
@@ -23,8 +26,8 @@ function isKept({ file, isOnTmpfs }: ListedFile, limit: number | undefined): boo
   const { kind, size, isMemory, access } = file;
   if (kind !== 'file') return false;
   if (!isMemory) return access !== 'read' && size <= Math.min(limit ?? Infinity, DISK_BYTES);
-  const isUnlimited = isOnTmpfs && access === 'write';
-  return size <= (limit ?? (isUnlimited ? Infinity : MEMORY_BYTES));
+  if (isOnTmpfs && access === 'write') return usedBytes(file) <= (limit ?? WRITTEN_BYTES);
+  return size <= (limit ?? MEMORY_BYTES);
 }
 
 /** A name that CRIU gives to a deleted file that has other names, for the time until its restore. */
@@ -33,7 +36,7 @@ export const isLinkRemap = (path: string): boolean => /\/link_remap\.\d+$/.test(
 export interface KeepOptions {
   /**
    * Contents of larger files are not kept; 0 keeps none. Bytes.
-   * @default none for what the tree writes on a tmpfs, 64 MiB for other files in memory, and never more than 1 MiB on a disk
+   * @default 1 GiB, without holes, for what the tree writes on a tmpfs, 64 MiB for other files in memory, and never more than 1 MiB on a disk
    */
   limitBytes?: number | undefined;
   /** The processes of the tree: what others hold as well is not the tree's alone. */
@@ -49,7 +52,8 @@ export interface KeepOptions {
 }
 
 /** What a file takes in its file system: without its holes. */
-const usedBytes = ({ paths: [path = ''] }: ManifestFile): number => lstatSync(path).blocks * 512;
+const usedBytes = ({ paths: [path = ''] }: ManifestFile): number =>
+  (lstatSync(path, { throwIfNoEntry: false })?.blocks ?? 0) * 512;
 
 /** Whether a file system has room; a tmpfs without a limit has no blocks. */
 function hasRoom(dir: string, bytes: number): boolean {

@@ -62,7 +62,7 @@ export function defineCheckpoint(command: Command, io: Io): void {
     .option('--leave-running', 'keep the process running after the dump')
     .option(
       '--keep-files <size>',
-      'keep files of the tree up to this size (default: all that it writes in /dev/shm and other tmpfs; 64M that it reads there)',
+      'keep files of the tree up to this size (default: 1G that it writes in /dev/shm and other tmpfs; 64M that it reads there)',
     )
     .option(
       '--prev-images-dir <dir>',
