@@ -40,7 +40,7 @@ export interface UnusableCriu {
   usable: false;
   /** Why it will not do. */
   reason: string;
-  /** What to do, when another criu would not be used, or would fail as well. */
+  /** What to do, when a different criu would not be used, or would fail as well. */
   remedy?: string | undefined;
 }
 
