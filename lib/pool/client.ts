@@ -283,7 +283,7 @@ export async function prefetchImages(dir: string, options: PrefetchOptions = {})
     if (!(error instanceof InterruptedError)) throw error;
     throw new InterruptedError(
       'ERR_INTERRUPTED',
-      `${error.message}: the pool daemon keeps loading ${dir}`,
+      `${error.message}: the pool daemon continues to load ${dir}`,
       {
         hint: `to give it up: criu-cuda pool drop${options.golden === true ? ' --force' : ''} ${dir}`,
         cause: error,
