@@ -66,7 +66,7 @@ const HINTS: readonly (readonly [RegExp, string])[] = [
     "add the registry's CA below /etc/containers/certs.d, or accept any certificate with --plain-http",
   ],
   [
-    /unauthorized|authentication required|denied|invalid username\/password|40[13]/i,
+    /unauthorized|authentication required|denied|invalid username\/password|\b40[13]\b/i,
     'log in: skopeo login REGISTRY (or --authfile FILE)',
   ],
   [
@@ -74,7 +74,7 @@ const HINTS: readonly (readonly [RegExp, string])[] = [
     'the policy of this machine for images says so: containers-policy.json(5)',
   ],
   [
-    /manifest unknown|name unknown|not ?found|404/i,
+    /manifest unknown|name unknown|not ?found|\b404\b/i,
     'check repository and tag: skopeo list-tags docker://REPOSITORY',
   ],
   [/no space left on device/i, 'free space there, or choose another file system'],
