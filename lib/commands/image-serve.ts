@@ -46,7 +46,7 @@ export function defineImageServe(image: Command, io: Io): void {
     .option('--cache <dir>', 'directory for what comes from registries (default: in the user cache)')
     .option(
       '--processes <n>',
-      'that send, each with at most one core (default: one for each three cores, at most 6)',
+      'processes that send, each with at most one core (default: one for each three cores, at most 6)',
       wholeNumber(1, 64),
     )
     .action(withOptions((flags: Flags) => serve(io, flags)));

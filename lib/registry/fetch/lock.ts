@@ -46,6 +46,10 @@ export async function withLock<T>(
     return await work();
   } finally {
     holder.stdin.end();
-    if (holder.exitCode === null) holder.kill();
+    if (holder.pid !== undefined && holder.exitCode === null && holder.signalCode === null) {
+      const ended = once(holder, 'exit');
+      holder.kill();
+      await ended; // it has a file of the cache open
+    }
   }
 }

@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import type { RequestOptions } from 'node:https';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
@@ -57,6 +58,10 @@ async function connectTo(address: string): Promise<Socket> {
   return socket;
 }
 
+async function refused(address: string, options: RequestOptions): Promise<void> {
+  await expect(nodes.ask(address, '/v1/', options)).rejects.toThrow();
+}
+
 it('each process gets as many connections as the others, and this one keeps none', async () => {
   const { address } = await nodes.nodeWith({ processes: 3 }, 'a', blob);
   const counts = (): number[] => workersOf(process.pid).map((pid) => connectionsOf(pid, portOf(address)));
@@ -65,20 +70,36 @@ it('each process gets as many connections as the others, and this one keeps none
   expect(connectionsOf(process.pid, portOf(address))).toBe(0);
 });
 
-it('a connection that has ended makes room for another', async () => {
-  const { address } = await nodes.nodeWith({ processes: 2, maxConnections: 2 }, 'a', blob);
-  const first = connectTls({ ...clientTls(nodes.key), ...parsePeer(address) });
-  await once(first, 'secureConnect');
-  await connectTo(address);
-  const path = `/v1/blobs/${digestOf(blob)}`;
-  await expect(nodes.ask(address, path)).rejects.toThrow();
-  first.destroy();
+const path = (): string => `/v1/blobs/${digestOf(blob)}`;
+
+it.each<[string, (address: string) => Promise<unknown>, silenceMs?: number]>([
+  [
+    'leaves in the middle',
+    async (address) => {
+      const socket = connectTls({ ...clientTls(nodes.key), ...parsePeer(address) });
+      await once(socket, 'secureConnect');
+      socket.destroy();
+    },
+  ],
+  ['has another key', (address) => refused(address, clientTls(randomBytes(32).toString('hex')))],
+  ['says nothing', async (address) => once((await connectTo(address)).resume(), 'close'), 500],
+  ['has got its answer', (address) => nodes.ask(address, path())],
+])('a connection that %s makes room for another', async (_name, use, silenceMs) => {
+  const { address } = await nodes.nodeWith({ processes: 1, maxConnections: 1, silenceMs }, 'a', blob);
+  await use(address);
   const status = (): Promise<number> =>
-    nodes.ask(address, path).then(
+    nodes.ask(address, path()).then(
       (answer) => answer.status,
       () => 0,
     );
   await expect.poll(status, { timeout: 30_000 }).toBe(200);
+});
+
+it('a connection that is too much is closed', async () => {
+  const { address } = await nodes.nodeWith({ processes: 2, maxConnections: 2 }, 'a', blob);
+  await connectTo(address);
+  await connectTo(address);
+  await refused(address, {});
 });
 
 it('a process that ends by itself ends the server, and it says so', async () => {
