@@ -103,9 +103,18 @@ function findInCache(cache: ImageCache, { description, layers }: FoundImage): Fi
   };
 }
 
-/** Bytes that an images directory takes besides the blobs of the cache. */
-function assembledBytes({ files }: Description): number {
-  return files.reduce((sum, { size, block }) => sum + (block === undefined ? size : 0), 0);
+/** Bytes that an images directory takes besides the blobs of the cache: what is not a hole of its files. */
+function assembledBytes({ blocks }: Description): number {
+  const pieces = blocks.flatMap((block) => (block.kind === 'stripe' ? [] : block.pieces));
+  return pieces.reduce((sum, { length }) => sum + length, 0);
+}
+
+/** The same where blobs are not linked, but copied. */
+function copiedBytes(description: Description): number {
+  return description.files.reduce(
+    (sum, { size, block }) => sum + (block === undefined ? 0 : size),
+    assembledBytes(description),
+  );
 }
 
 async function build(
@@ -124,7 +133,7 @@ async function build(
       return;
     }
     const isSame = statSync(dir).dev === statSync(cache.dir).dev;
-    const needed = isSame ? 0 : description.files.reduce((sum, { size }) => sum + size, 0);
+    const needed = isSame ? 0 : copiedBytes(description);
     checkSpace(parsed.text, dir, needed);
     await assemble(description, dir, findInCache(cache, image), signal);
   } catch (error) {
