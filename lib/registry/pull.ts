@@ -14,13 +14,13 @@ import type { OnTransfer } from '../process/index.ts';
 import { decryptFile, digestOfFile } from './age.ts';
 import { assemble, DamagedBlockError, type FindBlock } from './directory/assemble.ts';
 import { checkSpace, ImageCache, imageDir, pullPrefix, type BlobRef, type CacheOptions } from './cache.ts';
-import { askMachine, checkFound, type ImageCheck } from './check.ts';
+import { checkFound, findAndAsk, type ImageCheck } from './check.ts';
 import { decompressFile, requireZstd } from './compression/zstd.ts';
 import { RegistryError } from './error.ts';
 import { fillCache, judgeImage, type Filled } from './fetch/fill.ts';
 import { isRestricted } from './fetch/policy.ts';
 import { hexOf, isCompressed, parseDescription, type Description } from './format.ts';
-import { differentBlocks, findImage, type FoundImage } from './inspect.ts';
+import { differentBlocks, type FoundImage } from './inspect.ts';
 import { sizeOf } from './missing.ts';
 import type { PeerOptions } from './peers/find.ts';
 import { relocate } from './directory/relocate.ts';
@@ -261,8 +261,7 @@ export async function pullImage(
   const dir = resolve(imagesDir);
   checkTarget(dir);
   const cache = new ImageCache(options);
-  const machine = askMachine(options);
-  const image = await findImage(reference, options, cache);
+  const { image, machine } = await findAndAsk(reference, options, cache);
   return pullFound(cache, image, dir, await checkFound(image, options, machine), options);
 }
 
@@ -294,8 +293,7 @@ export interface CacheImageOptions extends PullOptions {
  */
 export async function cacheImage(reference: string, options: CacheImageOptions = {}): Promise<PullResult> {
   const cache = new ImageCache(options);
-  const machine = askMachine(options);
-  const image = await findImage(reference, options, cache);
+  const { image, machine } = await findAndAsk(reference, options, cache);
   const check = await checkFound(image, options, machine);
   if (options.mustRestore === true) refuse(check);
   const dir = imageDir(options, image.digest);
