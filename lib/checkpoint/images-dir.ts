@@ -20,6 +20,7 @@ const MOVING = 'criu-cuda-moving';
 const INVENTORY = 'inventory.img';
 const isImage = (name: string): boolean =>
   name.endsWith('.img') || name === manifestName || /^stats-(dump|restore)$/.test(name);
+const isKept = (name: string): boolean => /^criu-cuda-file-\d+\.img$/.test(name);
 const isLog = (name: string): boolean => name.endsWith('.log');
 const holds = (dir: string, name: string): boolean => existsSync(join(dir, name));
 
@@ -105,9 +106,12 @@ export function prepareImagesDir(dir: string, force: boolean): void {
   putAside(dir);
 }
 
-/** Size of the images, in bytes. */
+/** Size of the images, in bytes, without the holes of kept files, of which a program may have made terabytes. */
 export function imagesBytes(dir: string): number {
   return readdirSync(dir)
     .filter(isImage)
-    .reduce((sum, name) => sum + statSync(join(dir, name)).size, 0);
+    .reduce((sum, name) => {
+      const { size, blocks } = statSync(join(dir, name));
+      return sum + (isKept(name) ? Math.min(size, blocks * 512) : size);
+    }, 0);
 }

@@ -4,6 +4,7 @@
  * block is moved.
  * @module
  */
+import { once } from 'node:events';
 import { existsSync, realpathSync, writeFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
@@ -39,6 +40,7 @@ import { isCompressed, type Description, type DriverStack } from './format.ts';
 import { chooseGpus, visibleGpus } from './gpus.ts';
 import { findImage, type FoundImage } from './inspect.ts';
 import { missingLayers, sizeOf } from './missing.ts';
+import { parseReference } from './reference.ts';
 import type { RegistryOptions } from './skopeo.ts';
 import { architecture } from './stack.ts';
 
@@ -119,10 +121,41 @@ const askAboutGpus = (env: Environment): Pick<MachineAnswers, 'driver' | 'gpus'>
 });
 
 /** Asks all of it. */
-export const askMachine = ({ signal }: Pick<ImageCheckOptions, 'signal'>): MachineAnswers => ({
+const askMachine = ({ signal }: Pick<ImageCheckOptions, 'signal'>): MachineAnswers => ({
   ...askAboutGpus(process.env),
   criu: ask(async () => findCriu(currentSystem(signal), { check: false })),
 });
+
+/**
+ * Waits until the driver and NVML have answered, or the command is to end at once: a process that ends while they begin on
+ * another thread may hang or crash in their destructors.
+ */
+async function answered({ driver, gpus }: MachineAnswers, signal: AbortSignal | undefined): Promise<void> {
+  if (signal?.aborted === true) return;
+  const ended = new AbortController();
+  const aborted = signal && once(signal, 'abort', { signal: ended.signal }).catch(() => undefined);
+  await Promise.race([Promise.allSettled([driver, gpus]), ...(aborted ? [aborted] : [])]);
+  ended.abort();
+}
+
+/**
+ * Finds an image, and asks this machine meanwhile. Where there is none, no question is left open.
+ * @throws {@link RegistryError} as {@link findImage}
+ */
+export async function findAndAsk(
+  reference: string,
+  options: ImageCheckOptions,
+  cache?: ImageCache,
+): Promise<{ image: FoundImage; machine: MachineAnswers }> {
+  parseReference(reference); // one that is none needs no machine
+  const machine = askMachine(options);
+  try {
+    return { image: await findImage(reference, options, cache), machine };
+  } catch (error) {
+    await answered(machine, options.signal);
+    throw error;
+  }
+}
 
 async function checkGpus(
   { description: { stack }, digest }: FoundImage,
@@ -292,7 +325,11 @@ export async function checkFound(
   checkSystem(stack, options.kernel ?? release(), found);
   // two programs and the driver are asked: at the same time
   const ofCriu: Findings = { problems: [], warnings: [], deviceMap: [] };
-  await Promise.all([checkGpus(image, options, machine, found), checkCriu(stack, machine, ofCriu)]);
+  try {
+    await Promise.all([checkGpus(image, options, machine, found), checkCriu(stack, machine, ofCriu)]);
+  } finally {
+    await answered(machine, options.signal);
+  }
   found.problems.push(...ofCriu.problems);
   checkPlugin(stack, found);
   checkMemory(description, found);
@@ -311,6 +348,6 @@ export async function checkFound(
  * the image is here, by `checkRestore`.
  */
 export async function checkImage(reference: string, options: ImageCheckOptions = {}): Promise<ImageCheck> {
-  const machine = askMachine(options);
-  return checkFound(await findImage(reference, options), options, machine);
+  const { image, machine } = await findAndAsk(reference, options);
+  return checkFound(image, options, machine);
 }

@@ -14,13 +14,13 @@ import type { OnTransfer } from '../process/index.ts';
 import { decryptFile, digestOfFile } from './age.ts';
 import { assemble, DamagedBlockError, type FindBlock } from './directory/assemble.ts';
 import { checkSpace, ImageCache, imageDir, pullPrefix, type BlobRef, type CacheOptions } from './cache.ts';
-import { askMachine, checkFound, type ImageCheck } from './check.ts';
+import { checkFound, findAndAsk, type ImageCheck } from './check.ts';
 import { decompressFile, requireZstd } from './compression/zstd.ts';
 import { RegistryError } from './error.ts';
 import { fillCache, judgeImage, type Filled } from './fetch/fill.ts';
 import { isRestricted } from './fetch/policy.ts';
 import { hexOf, isCompressed, parseDescription, type Description } from './format.ts';
-import { differentBlocks, findImage, type FoundImage } from './inspect.ts';
+import { differentBlocks, type FoundImage } from './inspect.ts';
 import { sizeOf } from './missing.ts';
 import type { PeerOptions } from './peers/find.ts';
 import { relocate } from './directory/relocate.ts';
@@ -103,9 +103,18 @@ function findInCache(cache: ImageCache, { description, layers }: FoundImage): Fi
   };
 }
 
-/** Bytes that an images directory takes besides the blobs of the cache. */
-function assembledBytes({ files }: Description): number {
-  return files.reduce((sum, { size, block }) => sum + (block === undefined ? size : 0), 0);
+/** Bytes that an images directory takes besides the blobs of the cache: what is not a hole of its files. */
+function assembledBytes({ blocks }: Description): number {
+  const pieces = blocks.flatMap((block) => (block.kind === 'stripe' ? [] : block.pieces));
+  return pieces.reduce((sum, { length }) => sum + length, 0);
+}
+
+/** The same where blobs are not linked, but copied. */
+function copiedBytes(description: Description): number {
+  return description.files.reduce(
+    (sum, { size, block }) => sum + (block === undefined ? 0 : size),
+    assembledBytes(description),
+  );
 }
 
 async function build(
@@ -124,7 +133,7 @@ async function build(
       return;
     }
     const isSame = statSync(dir).dev === statSync(cache.dir).dev;
-    const needed = isSame ? 0 : description.files.reduce((sum, { size }) => sum + size, 0);
+    const needed = isSame ? 0 : copiedBytes(description);
     checkSpace(parsed.text, dir, needed);
     await assemble(description, dir, findInCache(cache, image), signal);
   } catch (error) {
@@ -252,8 +261,7 @@ export async function pullImage(
   const dir = resolve(imagesDir);
   checkTarget(dir);
   const cache = new ImageCache(options);
-  const machine = askMachine(options);
-  const image = await findImage(reference, options, cache);
+  const { image, machine } = await findAndAsk(reference, options, cache);
   return pullFound(cache, image, dir, await checkFound(image, options, machine), options);
 }
 
@@ -285,8 +293,7 @@ export interface CacheImageOptions extends PullOptions {
  */
 export async function cacheImage(reference: string, options: CacheImageOptions = {}): Promise<PullResult> {
   const cache = new ImageCache(options);
-  const machine = askMachine(options);
-  const image = await findImage(reference, options, cache);
+  const { image, machine } = await findAndAsk(reference, options, cache);
   const check = await checkFound(image, options, machine);
   if (options.mustRestore === true) refuse(check);
   const dir = imageDir(options, image.digest);

@@ -10,6 +10,7 @@ import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { TestContext } from 'vitest';
 import { findOnPath } from '../../lib/machine/index.ts';
+import { criuProgram } from './criu.ts';
 import { waitUntil } from './wait.ts';
 
 /** Skips a test where a program is missing; CI has all of them. */
@@ -53,6 +54,9 @@ export class TestRegistry {
   /** @param extra lines of its configuration, such as for passwords */
   static async start(dir: string, extra = ''): Promise<TestRegistry> {
     mkdirSync(dir, { recursive: true });
+    // a test neither knows what the user or other tests have pushed, nor leaves anything there
+    const criu = criuProgram(); // it may be in the user's cache
+    Object.assign(process.env, { XDG_CACHE_HOME: join(dir, 'user-cache'), CRIU_CUDA_CRIU: criu });
     const registry = new TestRegistry(dir, await freePort());
     const config = [
       'version: 0.1',

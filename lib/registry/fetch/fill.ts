@@ -135,11 +135,8 @@ async function fillWithSkopeo(filling: Filling): Promise<void> {
   try {
     const place = { dir: createLayout(temporary).dir, blobsDir: cache.blobsDir };
     await watched(read, filling, () =>
-      whileItComes(
-        `cannot pull ${parsed.text}`,
-        () => read().doneBytes,
-        options.signal,
-        (signal) => pullLayout(place, pinned, parsed, { ...options, signal }),
+      whileItComes(`cannot pull ${parsed.text}`, read, options.signal, (signal) =>
+        pullLayout(place, pinned, parsed, { ...options, signal }),
       ),
     );
     for (const name of [...waiting.keys()]) settle(name);

@@ -3,6 +3,7 @@
  * A registry that sends a byte now and then is no better than a silent one.
  * @module
  */
+import type { TransferProgress } from '../../process/index.ts';
 import { RegistryError } from '../error.ts';
 
 /** What is silent for so long is given up. Milliseconds. */
@@ -48,27 +49,66 @@ export class Pace {
   }
 }
 
+/** How often a transfer of another program is looked at while one attempt of ours might be silent. */
+const LOOKS = 12;
+
+/** Counts what comes, of transfers whose bytes are also taken back: by a program that begins a file again. */
+class Arrivals {
+  readonly #transfer: () => TransferProgress;
+  readonly #missedAtFirst: boolean;
+  #before: number;
+  #bytes = 0;
+
+  constructor(transfer: () => TransferProgress) {
+    this.#transfer = transfer;
+    const { doneBytes, totalBytes } = transfer();
+    this.#before = doneBytes;
+    this.#missedAtFirst = doneBytes < totalBytes;
+  }
+
+  /** @returns whether more can come, or nothing was to come at all */
+  look(): boolean {
+    const { doneBytes, totalBytes } = this.#transfer();
+    this.#bytes += Math.max(0, doneBytes - this.#before);
+    this.#before = doneBytes;
+    return !this.#missedAtFirst || doneBytes < totalBytes;
+  }
+
+  /** What has come since it was asked before. */
+  take(): number {
+    const bytes = this.#bytes;
+    this.#bytes = 0;
+    return bytes;
+  }
+}
+
 /**
  * Has another program move something, and stops it when it has brought nothing for as long as we would try it ourselves.
+ * The time in which this process is stopped does not count, nor that in which all bytes are here, and are only written.
  * @param what what failed then
- * @param doneBytes how many bytes have come
+ * @param transfer how many bytes have come, and how many are to come
  * @param work gets a signal that ends it
  * @param silenceMs how long one attempt may be silent. Milliseconds. @default 60_000
  * @throws {@link RegistryError} it was stopped
  */
 export async function whileItComes<T>(
   what: string,
-  doneBytes: () => number,
+  transfer: () => TransferProgress,
   signal: AbortSignal | undefined,
   work: (signal: AbortSignal) => Promise<T>,
   silenceMs: number = SILENCE_MS,
 ): Promise<T> {
   const slow = new AbortController();
+  const arrivals = new Arrivals(transfer);
   const periodMs = FRUITLESS * silenceMs;
-  let before = doneBytes();
+  // looks are counted, not time: the timer of a process that was stopped fires once for all of it
+  let left = FRUITLESS * LOOKS;
   const timer = setInterval(() => {
-    const bytes = doneBytes() - before;
-    before += bytes;
+    if (!arrivals.look()) return;
+    left -= 1;
+    if (left > 0) return;
+    left = FRUITLESS * LOOKS;
+    const bytes = arrivals.take();
     if (bytes < leastIn(periodMs))
       slow.abort(
         new RegistryError(
@@ -77,7 +117,7 @@ export async function whileItComes<T>(
           { hint: 'check that the registry runs; the next attempt continues with what is missing' },
         ),
       );
-  }, periodMs);
+  }, silenceMs / LOOKS);
   try {
     return await work(signal ? AbortSignal.any([signal, slow.signal]) : slow.signal);
   } finally {

@@ -5,10 +5,11 @@
  * same pieces one after the other.
  * @module
  */
-import { lstatSync, readdirSync } from 'node:fs';
+import { closeSync, lstatSync, openSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { UsageError } from '../../errors.ts';
 import { isStray, readCheckpointIndex, readGpuImages, type GpuImage } from '../../images/index.ts';
+import { dataRanges } from '../../native/index.ts';
 import type { BlockKind } from '../format.ts';
 
 /** Larger files are cut into blocks of their own. Bytes. */
@@ -68,20 +69,43 @@ function listSource(imagesDir: string): SourceFile[] {
         `${imagesDir} needs the images of an earlier dump, its parent`,
         "make a complete checkpoint: without CRIU's own --prev-images-dir, after --",
       );
+    if (!Number.isSafeInteger(stat.size))
+      throw new UsageError(
+        `${name} is larger than 8 PiB, which no description of an image can say`,
+        'a program has a file of that size: make it shorter there, and another checkpoint',
+      );
     if (stat.isFile() && !LEFT_OUT.test(name))
       found.push({ name, size: stat.size, mode: stat.mode & 0o777, modified: stat.mtimeMs / 1000 });
   }
   return found;
 }
 
-function piecesOf({ name, size }: SourceFile): SourcePiece[] {
+function piecesOf({ name, size }: SourceFile, ranges: Iterable<[number, number]>): SourcePiece[] {
   const pieces: SourcePiece[] = [];
-  for (let from = 0; from < size; from += READ_BYTES)
-    pieces.push({
-      ...{ source: name, from, length: Math.min(READ_BYTES, size - from) },
-      ...{ target: name, mark: undefined },
-    });
+  let next = 0;
+  for (const [begin, end] of ranges) {
+    // at the same places as without holes, so that the same bytes are the same pieces
+    let from = Math.max(next, begin - (begin % READ_BYTES));
+    for (; from < end; from += READ_BYTES)
+      pieces.push({
+        ...{ source: name, from, length: Math.min(READ_BYTES, size - from) },
+        ...{ target: name, mark: undefined },
+      });
+    next = from;
+  }
   return pieces;
+}
+
+const smallPieces = (file: SourceFile): SourcePiece[] => piecesOf(file, [[0, file.size]]);
+
+/** Holes are zero, and left out anyway: they are not even read, because a program may have made one of terabytes. */
+function pagePieces(imagesDir: string, file: SourceFile): SourcePiece[] {
+  const fd = openSync(join(imagesDir, file.name), 'r');
+  try {
+    return piecesOf(file, dataRanges(fd, file.size));
+  } finally {
+    closeSync(fd);
+  }
 }
 
 function deviceMemory(image: GpuImage): Sequence {
@@ -110,10 +134,12 @@ export async function readContents(imagesDir: string): Promise<Contents> {
   return {
     files,
     sequences: [
-      { kind: 'small', image: undefined, pieces: files.filter(isSmall).flatMap(piecesOf) },
+      { kind: 'small', image: undefined, pieces: files.filter(isSmall).flatMap(smallPieces) },
       ...files
         .filter((file) => !isSmall(file))
-        .map((file): Sequence => ({ kind: 'pages', image: undefined, pieces: piecesOf(file) })),
+        .map((file): Sequence => ({
+          ...{ kind: 'pages', image: undefined, pieces: pagePieces(imagesDir, file) },
+        })),
       ...images.map(deviceMemory),
     ],
   };

@@ -41,7 +41,7 @@ import type { LayoutPlace, RegistryOptions } from '../skopeo.ts';
 import { readStack } from '../stack.ts';
 import { blockOf, cutFor, planBlocks } from './blocks.ts';
 import { readContents, type Contents, type Sequence, type SourcePiece } from './contents.ts';
-import { identityOf, recall, remember, type Pushed } from './remembered.ts';
+import { identityOf, recall, remember, type Identity, type Pushed } from './remembered.ts';
 import { Room } from './room.ts';
 import { BlockStore } from './store.ts';
 import { PushThreads } from './threads.ts';
@@ -293,6 +293,15 @@ class Push {
     }
   }
 
+  /** Whether the directory is what it was: it may be removed as soon as it is pushed. */
+  #isStill({ key }: Identity, contents: Contents): boolean {
+    try {
+      return identityOf(this.#imagesDir, contents).key === key;
+    } catch {
+      return false;
+    }
+  }
+
   async run(): Promise<PushResult> {
     const { signal, verify = false } = this.#options;
     const [stack, contents] = await Promise.all([
@@ -309,8 +318,7 @@ class Push {
     const written = await this.#writeContents(contents);
     const pushed = { ...written, layers: await this.#store.layersOf(differentBlocks(written)) };
     const result = await this.#finish(machine, pushed);
-    const isSame = identityOf(this.#imagesDir, contents).key === identity.key;
-    if (isSame && !this.#isEncrypted) remember(identity, pushed);
+    if (!this.#isEncrypted && this.#isStill(identity, contents)) remember(identity, pushed);
     return result;
   }
 }

@@ -71,14 +71,24 @@ export function recall({ key }: Identity, env?: Environment): Pushed | undefined
   }
 }
 
-/** Remembers it, and forgets what was remembered first. */
-export function remember({ key, isSettled }: Identity, pushed: Pushed, env?: Environment): void {
-  const dir = isSettled ? ownCacheDir('pushed', env) : undefined;
-  if (dir === undefined) return;
-  keepOwnFile(join(dir, `${key}.json`), JSON.stringify(pushed));
-  const kept = readdirSync(dir)
-    .map((name) => join(dir, name))
+/** Forgets what was remembered first. Directories are not ours. */
+function forgetFirst(dir: string): void {
+  const kept = readdirSync(dir, { withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map(({ name }) => join(dir, name))
     .map((path) => ({ path, time: lstatSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0 }))
     .sort((a, b) => b.time - a.time);
   for (const { path } of kept.slice(MOST)) removeFile(path);
+}
+
+/** Remembers it, and forgets what was remembered first. Where that fails, the next push reads everything. */
+export function remember({ key, isSettled }: Identity, pushed: Pushed, env?: Environment): void {
+  const dir = isSettled ? ownCacheDir('pushed', env) : undefined;
+  if (dir === undefined) return;
+  try {
+    keepOwnFile(join(dir, `${key}.json`), JSON.stringify(pushed));
+    forgetFirst(dir);
+  } catch {
+    // the directory has been removed just now, or something in it cannot be
+  }
 }

@@ -13,6 +13,7 @@ import {
   utimesSync,
   writeSync,
 } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { createServer, request, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -84,17 +85,17 @@ async function readBytes(work: () => Promise<unknown>): Promise<number> {
   return read() - before;
 }
 
-/** A way to the registry. @param before is done before it is asked for this blob */
-async function through(digest: string, before: () => Promise<void>): Promise<string> {
+/** A way to the registry. @param before is done before it gets such a request, of a path that ends so */
+async function through(method: string, end: string, before: () => Promise<void>): Promise<string> {
   const server = createServer().listen(0, '127.0.0.1');
   proxy = server;
   await once(server, 'listening');
   let changed: Promise<void> | undefined;
   server.on('request', (asked, answer) => {
-    const { method = '', url = '', headers } = asked;
-    const isAsked = method === 'HEAD' && url.endsWith(digest);
+    const { url = '', headers } = asked;
+    const isAsked = asked.method === method && url.endsWith(end);
     void (isAsked ? (changed ??= before()) : Promise.resolve()).then(() => {
-      const options = { host: '127.0.0.1', port: registry.port, method, path: url, headers };
+      const options = { host: '127.0.0.1', port: registry.port, method: asked.method, path: url, headers };
       const forwarded = request(options, (upstream) => {
         answer.writeHead(upstream.statusCode ?? 502, upstream.headers);
         upstream.pipe(answer);
@@ -111,12 +112,19 @@ it('a block that changes between its digest and its transfer is not sent, and th
   await pushImage(source.imagesDir, same);
   const { blocks } = (await inspectImage(same)).description;
   const { digest = '' } = blocks.find(({ kind }) => kind === 'stripe') ?? {};
-  const reference = await through(digest, changeChunks);
+  const reference = await through('HEAD', digest, changeChunks);
   await expect(pushImage(imagesDir, reference)).rejects.toMatchObject({
     code: 'ERR_REGISTRY',
     message: `${imagesDir} changed while it was pushed`,
   });
   await expect(inspectImage(registry.reference('m/p:1'))).rejects.toMatchObject({ code: 'ERR_REGISTRY' });
+});
+
+it('a directory that is removed as soon as it is pushed was pushed', async () => {
+  await settled();
+  const reference = await through('PUT', '/manifests/1', async () => rm(imagesDir, { recursive: true }));
+  const { digest } = await pushImage(imagesDir, reference);
+  expect(await inspectImage(registry.reference('m/p:1'))).toMatchObject({ digest });
 });
 
 it('a second push reads no device memory, as long as the registry has the blocks', async () => {

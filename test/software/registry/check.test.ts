@@ -152,7 +152,7 @@ it('the command exits with 2, and says what a pull would move', async () => {
   const { exitCode, stdout } = await cli('image', 'check', reference, '--cache', cache);
   expect(exitCode).toBe(2);
   expect(stdout).toMatch(/cannot be restored here, as far as its description tells\nproblem: /);
-  expect(stdout).toContain('→ criu-cuda setup');
+  expect(stdout).toContain('→ unset CRIU_CUDA_CRIU, or set it to a criu');
   expect(stdout).toMatch(/a pull would move [\d.]+ [KM]iB$/);
 });
 

@@ -151,4 +151,14 @@ describe('what was pushed', () => {
       Array.from({ length: 32 }, (_, index) => `${index + 8}.json`),
     );
   });
+
+  it('is remembered also where something else is in its place, or old', () => {
+    const kept = join(env.XDG_CACHE_HOME, 'criu-cuda/pushed');
+    remember({ key: '0', isSettled: true }, pushed, env);
+    mkdirSync(join(kept, 'old'));
+    utimesSync(join(kept, 'old'), 1, 1);
+    for (let nr = 1; nr < 40; nr += 1) remember({ key: String(nr), isSettled: true }, pushed, env);
+    expect(readdirSync(kept)).toHaveLength(33);
+    expect(readdirSync(kept)).toContain('old');
+  });
 });

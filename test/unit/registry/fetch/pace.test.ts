@@ -5,6 +5,7 @@ import type { ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
+import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { fetchBlob, partPath, type WantedBlob } from '../../../../lib/registry/fetch/blob.ts';
 import { HttpSource, type HttpSourceSpec } from '../../../../lib/registry/fetch/http-source.ts';
@@ -92,19 +93,52 @@ it('a registry that is slow, and no slower than may be, is read to the end', asy
   expect(readFileSync(join(dir, hex(blob))).equals(blob.bytes)).toBe(true);
 });
 
-it('another program is stopped when it brings nothing, and not before', async () => {
-  let arrived = 0;
-  let asked = 0;
-  const work = (signal: AbortSignal): Promise<void> =>
-    new Promise((_, reject) => {
-      signal.addEventListener('abort', () => {
-        reject(signal.reason as Error);
-      });
+/** Runs until it is stopped. */
+const endless = (signal: AbortSignal): Promise<void> =>
+  new Promise((_, reject) => {
+    signal.addEventListener('abort', () => {
+      reject(signal.reason as Error);
     });
-  const doneBytes = (): number => (asked++ < 3 ? (arrived += 2 ** 20) : arrived);
-  await expect(whileItComes('cannot pull it', doneBytes, undefined, work, 10)).rejects.toMatchObject({
+  });
+
+/** What is looked at in turn; the last of it forever. @returns how often */
+async function stoppedAfter(looks: readonly number[], totalBytes: number): Promise<number> {
+  let nr = 0;
+  const transfer = () => ({ doneBytes: looks[Math.min(nr++, looks.length - 1)] ?? 0, totalBytes });
+  await expect(whileItComes('cannot pull it', transfer, undefined, endless, 24)).rejects.toMatchObject({
     code: 'ERR_REGISTRY',
     message: expect.stringContaining('has sent 0 bytes') as string,
   });
-  expect(asked).toBe(4);
+  return nr - 1;
+}
+
+/** Looks in a period: twelve for each of five attempts. */
+const LOOKS = 60;
+const nothing = (looks = LOOKS): number[] => Array.from({ length: looks }, () => 0);
+
+it('another program is stopped when it brings nothing, and not before', async () => {
+  expect(await stoppedAfter([0], 2 ** 40)).toBe(LOOKS);
+  expect(await stoppedAfter([0, 2 ** 20], 2 ** 40), 'something in the first period').toBe(2 * LOOKS);
+  expect(await stoppedAfter([0], 0), 'what has nothing to bring, and waits').toBe(LOOKS);
+});
+
+it('a file that another program begins again takes nothing away from what has come', async () => {
+  const again = [...nothing(20), 2 ** 20, ...nothing(LOOKS - 20), 2 ** 20, ...nothing(1)];
+  expect(await stoppedAfter(again, 2 ** 40)).toBe(3 * LOOKS);
+});
+
+it('another program has all the time to write what has come, and none for a file that it begins again', async () => {
+  const all = Array.from({ length: 3 * LOOKS }, () => 2 ** 20);
+  expect(await stoppedAfter([0, ...all, 0], 2 ** 20)).toBe(5 * LOOKS);
+});
+
+it('the time in which this process is stopped does not count', async () => {
+  const stopped = async (signal: AbortSignal): Promise<boolean> => {
+    await pause(5); // its timer runs
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500);
+    await pause(5); // and has fired
+    return signal.aborted;
+  };
+  const transfer = () => ({ doneBytes: 0, totalBytes: 1 });
+  expect(await whileItComes('cannot pull it', transfer, undefined, stopped, 24)).toBe(false);
 });
