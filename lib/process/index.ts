@@ -16,7 +16,7 @@ export {
   type PortEntry,
   type PortProtocol,
 } from './port-owner.ts';
-export { killDescendantsNow, killTree, killTreeNow, sendSignal } from './kill.ts';
+export { killDescendantsNow, killTree, killTreeNow, readDescendants, sendSignal } from './kill.ts';
 export {
   SystemCallError,
   type MemoryKind,
