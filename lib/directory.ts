@@ -98,6 +98,11 @@ export function removeTemporaryDirectory(path: string): void {
   }
 }
 
+/** Leaves such a directory for the user. */
+export const keepTemporaryDirectory = (path: string): void => {
+  temporary.delete(path);
+};
+
 /** CRIU's images and ours. */
 const IMAGE = /\.(?:img|json)$|^stats-/;
 

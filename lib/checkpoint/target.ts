@@ -8,6 +8,7 @@ import { basename } from 'node:path';
 import { checkMaySuspendFilters, isFiltered } from '../criu/index.ts';
 import {
   checkPid,
+  helpsRestore,
   isAlive,
   MOST_OF_WORDS,
   parseContainer,
@@ -19,6 +20,7 @@ import {
   type Container,
 } from '../process/index.ts';
 import { EnvironmentError } from '../errors.ts';
+import { findIsolatedTree, isFirstProcess } from '../isolated/index.ts';
 import { effectiveCapabilities } from '../machine/index.ts';
 import { CheckpointError } from './error.ts';
 
@@ -60,8 +62,10 @@ function waitingCommand(pid: number): string | undefined {
 
 /** What such a command waits for: it leads a session, unless a shell job was restored. */
 function waitedFor(pid: number): number | undefined {
-  const children = readChildren(pid).filter((child) => readStat(child)?.comm !== 'criu');
-  return children.find((child) => readStat(child)?.session === child) ?? children[0];
+  const children = readChildren(pid).filter((child) => !helpsRestore(child));
+  const found = children.find((child) => readStat(child)?.session === child) ?? children[0];
+  // the first process of its namespaces is there before it
+  return found !== undefined && isFirstProcess(found) && !findIsolatedTree(found) ? undefined : found;
 }
 
 /** The program that a `criu-cuda run` or `criu-cuda restore` waits for; for any other process, itself. */

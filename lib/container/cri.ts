@@ -4,10 +4,10 @@
  * writes, but belong to a pod.
  * @module
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
+import { makeTemporaryDirectory, removeTemporaryDirectory } from '../directory.ts';
 import { execResult } from '../exec.ts';
 import type { ArchivedConfig } from './archive.ts';
 import { ContainerError } from './error.ts';
@@ -101,7 +101,7 @@ export class ConvertedArchive {
     { config, spec }: ArchivedConfig,
     signal: AbortSignal | undefined,
   ): Promise<ConvertedArchive> {
-    const converted = new ConvertedArchive(mkdtempSync(join(tmpdir(), 'criu-cuda-import-')));
+    const converted = new ConvertedArchive(makeTemporaryDirectory('criu-cuda-import-'));
     try {
       const { file: copy } = converted;
       writeFileSync(join(converted.#dir, 'config.dump'), JSON.stringify(config));
@@ -126,6 +126,6 @@ export class ConvertedArchive {
   }
 
   remove(): void {
-    rmSync(this.#dir, { recursive: true, force: true });
+    removeTemporaryDirectory(this.#dir);
   }
 }

@@ -3,7 +3,7 @@
  * Reads CRIU's log: what went wrong, and what the user can do about it.
  * @module
  */
-import { closeSync, openSync, readFileSync, readSync, statfsSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readSync, statfsSync, type StatsFs } from 'node:fs';
 import { dirname } from 'node:path';
 import { isErrno } from '../errno.ts';
 import { tailOf } from '../exec.ts';
@@ -78,8 +78,15 @@ function spaceHint(error: string): string {
 
 /** Criu says nothing where there is no room for its log. */
 function withoutRoom(path: string): Pick<CriuLogSummary, 'message' | 'hint'> | undefined {
-  const { bfree, bsize } = statfsSync(dirname(path));
-  return bfree * bsize < LEAST_ROOM
+  let stats: StatsFs;
+  try {
+    stats = statfsSync(dirname(path));
+  } catch {
+    return undefined; // the directory is gone
+  }
+  const free = process.geteuid?.() === 0 ? stats.bfree : stats.bavail; // root may use what is reserved
+  // without a limit, as in a ramfs, all numbers are 0
+  return stats.blocks > 0 && free * stats.bsize < LEAST_ROOM
     ? { message: `${path}: ${FULL}`, hint: `free some space in ${dirname(path)}` }
     : undefined;
 }

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: MIT
 /** Trees in namespaces of their own. @module */
-export { chooseLastPid, findIsolatedTree, readOutsidePids, type IsolatedTree } from './pids.ts';
+export {
+  chooseLastPid,
+  findIsolatedTree,
+  isFirstProcess,
+  readOutsidePids,
+  type IsolatedTree,
+} from './pids.ts';
 export { findPrivateFiles, type PrivateFiles } from './private-files.ts';
 export { runInside, withoutDaemon, type InsideResult, type InsideRun } from './outside.ts';
 export type { InsideReport } from './report.ts';

@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: MIT
 /** Processes of an isolated tree, whose pids inside and outside differ. @module */
 import { readFileSync } from 'node:fs';
-import { readProcessTree, readStat } from '../process/index.ts';
+import {
+  helpsRestore,
+  MOST_OF_WORDS,
+  readBeginning,
+  readChildren,
+  readProcessTree,
+  readStat,
+} from '../process/index.ts';
+import { insideWord } from './request.ts';
 
 /** Name of the first process of each isolated tree; see plugins-cuda/isolate. */
 const INIT = 'criu-cuda-init';
@@ -31,15 +39,22 @@ export interface IsolatedTree {
   insidePid: number;
 }
 
+/** Whether it is this program, which works in the namespaces. */
+const isInside = (pid: number): boolean =>
+  readBeginning(`/proc/${pid}/cmdline`, MOST_OF_WORDS).split('\0')[2] === insideWord;
+
+/** Whether it is the first process of an isolated tree, whose program may still be missing. */
+export const isFirstProcess = (pid: number): boolean => readStat(pid)?.comm === INIT;
+
 /** @returns `undefined` unless the process was restored isolated, and this program was not */
 export function findIsolatedTree(pid: number): IsolatedTree | undefined {
   const pids = readPids(pid);
   const [insidePid] = pids.slice(1);
   if (insidePid === undefined || pids.length > 2) return undefined;
   if (insidePid === 1) {
-    if (readStat(pid)?.comm !== INIT) return undefined;
-    const [root] = readProcessTree(pid).slice(1);
-    return root && { initPid: pid, pid: root.pid, insidePid: readPids(root.pid)[1] ?? 0 };
+    if (!isFirstProcess(pid)) return undefined;
+    const root = readChildren(pid).find((child) => !helpsRestore(child) && !isInside(child));
+    return root === undefined ? undefined : { initPid: pid, pid: root, insidePid: readPids(root)[1] ?? 0 };
   }
   for (let stat = readStat(pid); stat; stat = readStat(stat.ppid)) {
     const [, inside] = readPids(stat.pid);

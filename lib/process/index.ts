@@ -4,7 +4,7 @@
  * @module
  */
 export { MOST_OF_WORDS, readBeginning } from './beginning.ts';
-export { collectBackgroundProcesses, watcherName } from './background.ts';
+export { collectBackgroundProcesses, helpsRestore, watcherName } from './background.ts';
 export { parseContainer, type Container } from './container.ts';
 export { ProcError } from './error.ts';
 export {
@@ -16,7 +16,7 @@ export {
   type PortEntry,
   type PortProtocol,
 } from './port-owner.ts';
-export { killDescendantsNow, killTree, killTreeNow, sendSignal } from './kill.ts';
+export { killDescendantsNow, killTree, killTreeNow, readDescendants, sendSignal } from './kill.ts';
 export {
   SystemCallError,
   type MemoryKind,

@@ -46,9 +46,24 @@ function killNow(find: () => readonly ProcessStat[]): ProcessStat[] {
  */
 export const killTreeNow = (pid: number): ProcessStat[] => killNow(() => readProcessTree(pid));
 
-/** The same, of everything below this process. */
-export const killDescendantsNow = (): ProcessStat[] =>
-  killNow(() => readProcessTree(process.pid).filter((stat) => stat.pid !== process.pid));
+/** All processes below this one, parents before children. */
+export const readDescendants = (): ProcessStat[] =>
+  readProcessTree(process.pid).filter((stat) => stat.pid !== process.pid);
+
+/**
+ * The same, of everything below this process.
+ * @param spared are left alive with everything below them
+ */
+export function killDescendantsNow(spared: readonly ProcessStat[] = []): ProcessStat[] {
+  return killNow(() => {
+    const kept = new Set<number>();
+    return readDescendants().filter(({ pid, ppid, startTime }) => {
+      const isKept = kept.has(ppid) || spared.some((one) => one.pid === pid && one.startTime === startTime);
+      if (isKept) kept.add(pid);
+      return !isKept;
+    });
+  });
+}
 
 /**
  * Ends a process tree: SIGTERM to the root, which is resumed if it was stopped, then SIGKILL to everything that is left

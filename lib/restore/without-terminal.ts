@@ -4,9 +4,10 @@
  * files and a few changed ones. The images stay as they are, for a restore with a terminal.
  * @module
  */
-import { linkSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { linkSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { imagesWithoutTerminal } from '../criu/index.ts';
+import { makeTemporaryDirectory, removeTemporaryDirectory } from '../directory.ts';
 
 /** What to tell a user whose program has lost its terminal. */
 export const noTerminal =
@@ -47,10 +48,10 @@ export function chooseImages(imagesDir: string, hasTerminal: boolean): UsedImage
   if (changed.size === 0) return same;
   let dir: string | undefined;
   const close = (): void => {
-    if (dir !== undefined) rmSync(dir, { recursive: true, force: true });
+    if (dir !== undefined) removeTemporaryDirectory(dir);
   };
   try {
-    dir = mkdtempSync(join(imagesDir, prefix));
+    dir = makeTemporaryDirectory(prefix, imagesDir);
     linkImages(imagesDir, dir, changed);
     return { dir, close };
   } catch {

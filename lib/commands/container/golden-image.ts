@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: MIT
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { monotonicMs } from '../../clock.ts';
+import { keepTemporaryDirectory, makeTemporaryDirectory, removeTemporaryDirectory } from '../../directory.ts';
 import { ToolkitError, UsageError } from '../../errors.ts';
 import type { Io } from '../../output.ts';
 import { bytesFor, withProgress } from '../../progress.ts';
 import { dropImages, receiveImages, type Reception } from '../../pool/index.ts';
 import { cacheImage, type ImageCheck, type PullResult, type StripeReceiver } from '../../registry/index.ts';
-import { isServedByDaemon, needsLinks, restore, type RestoredProcess } from '../../restore/index.ts';
+import {
+  isServedByDaemon,
+  needsLinks,
+  restore,
+  RestoreError,
+  type RestoredProcess,
+} from '../../restore/index.ts';
 import { loadSettings } from '../../settings/index.ts';
 import { pullText, pullWarnings, registryOptions, type CacheFlags } from '../image-registry.ts';
 import { showWarnings } from '../operation-options.ts';
@@ -102,7 +109,7 @@ interface Attempt {
 function restoreFlags(imagesDir: string, flags: GoldenImageFlags, env: RestoreFlags['env']): RestoreFlags {
   const { variant, libdir, detach, log, isolated, isolatedNetwork } = flags;
   // jobs that restore one image at the same time have one images directory
-  const workDir = flags.workDir ?? mkdtempSync(join(dirname(dirname(imagesDir)), 'work-'));
+  const workDir = flags.workDir ?? makeTemporaryDirectory('work-', dirname(dirname(imagesDir)));
   return {
     ...{ imagesDir, workDir, criuOptions: [], env },
     ...{ variant, libdir, detach, log, isolated, isolatedNetwork },
@@ -110,7 +117,20 @@ function restoreFlags(imagesDir: string, flags: GoldenImageFlags, env: RestoreFl
 }
 
 function removeOwnWorkDir(given: GoldenImageFlags, { workDir }: RestoreFlags): void {
-  if (given.workDir === undefined && workDir !== undefined) rmSync(workDir, { recursive: true, force: true });
+  if (given.workDir === undefined && workDir !== undefined) removeTemporaryDirectory(workDir);
+}
+
+/** Criu's log stays after a failure, and the user is told where. */
+function endFailed(io: Io, given: GoldenImageFlags, flags: RestoreFlags, error: unknown): void {
+  const { workDir } = flags;
+  if (given.workDir !== undefined || workDir === undefined) return;
+  const log = join(workDir, 'restore.log');
+  if (!(error instanceof RestoreError) || !existsSync(log)) {
+    removeTemporaryDirectory(workDir);
+    return;
+  }
+  keepTemporaryDirectory(workDir);
+  if (!io.json && error.hint?.includes(log) !== true) io.err(`the log is ${log}`);
 }
 
 /** @returns `undefined` where no directory can be made for it: the restore of the whole image says why */
@@ -176,8 +196,9 @@ export async function restoreGoldenImage(io: Io, ref: string, flags: GoldenImage
     meanwhile.reception?.close();
     const { attempt } = meanwhile;
     if (attempt?.restored) {
-      await endRestored(attempt.restored);
-      removeOwnWorkDir(flags, attempt.flags);
+      await endRestored(attempt.restored).finally(() => {
+        removeOwnWorkDir(flags, attempt.flags);
+      });
     }
     throw error;
   });
@@ -210,8 +231,11 @@ async function showAttempt(
   restored: RestoredProcess,
 ): Promise<void> {
   restored.result.imagesDir = pulled.imagesDir;
-  await showRestored(io, { ...flags, warnings: pullWarnings(pulled) }, restored, startedMs);
-  removeOwnWorkDir(given, flags);
+  try {
+    await showRestored(io, { ...flags, warnings: pullWarnings(pulled) }, restored, startedMs);
+  } finally {
+    removeOwnWorkDir(given, flags);
+  }
 }
 
 /** Restores when all of it is there. */
@@ -227,6 +251,11 @@ async function restorePulled(
     : [];
   showWarnings(io, again);
   const flags = restoreFlags(pulled.imagesDir, given, deviceMapOf(pulled.check));
-  await runRestore(io, { ...flags, warnings: [...pullWarnings(pulled), ...again] });
+  try {
+    await runRestore(io, { ...flags, warnings: [...pullWarnings(pulled), ...again] });
+  } catch (error) {
+    endFailed(io, given, flags, error);
+    throw error;
+  }
   removeOwnWorkDir(given, flags);
 }

@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { addExamples, addOperands, imagesDirOperand, withOptions } from '../../command-line/index.ts';
 import { monotonicMs } from '../../clock.ts';
 import { formatDuration, type Io } from '../../output.ts';
-import { exitCodeOf, isAlive, killDescendantsNow, sendSignal } from '../../process/index.ts';
+import { exitCodeOf, isAlive, killDescendantsNow, readDescendants, sendSignal } from '../../process/index.ts';
 import { bytesFor, withProgress } from '../../progress.ts';
 import {
   restore,
@@ -69,11 +69,13 @@ const GRACE_MS = 5000;
 
 /**
  * Does the work of a command that restores. A second Ctrl-C ends this process at once, at any moment, and all that was
- * restored by then with it, unless the command is done.
+ * restored by then with it, unless the command is done. What was below this process before is not ended: a shell that
+ * executes the command leaves its background jobs to it.
  */
 export async function endingTogether(io: Io, work: () => Promise<void>): Promise<void> {
+  const before = readDescendants();
   const kill = (): void => {
-    if (!io.isComplete) killDescendantsNow();
+    if (!io.isComplete) killDescendantsNow(before);
   };
   process.once('exit', kill);
   try {

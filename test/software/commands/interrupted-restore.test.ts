@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { execResult } from '../../../lib/exec.ts';
 import { projectRoot } from '../../../lib/paths.ts';
-import { isAlive, readStat } from '../../../lib/process/index.ts';
+import { isAlive, isEnding, readStat } from '../../../lib/process/index.ts';
 import { Machine } from '../../helpers/machine.ts';
 import { waitUntil } from '../../helpers/wait.ts';
 
@@ -101,7 +101,7 @@ it(
 );
 
 it(
-  'leaves no process and no file when a second signal ends it while criu restores',
+  'leaves no process and no file when a second signal ends it while criu restores, but what its shell had started',
   async () => {
     const program = spawn('setsid', ['sleep', '3600'], { stdio: 'ignore' });
     const pid = program.pid ?? 0;
@@ -114,17 +114,21 @@ it(
     // everything is restored then, and waits for criu
     const interruptions = 'kill -HUP $COMMAND; kill -TERM $COMMAND; sleep 60';
     const restore = `exec ${process.execPath} ${cli} restore --post-restore '${interruptions}' ${machine.imagesDir}`;
-    const child = spawn('sh', ['-c', `export COMMAND=$$; ${restore}`], {
+    const sidecarFile = join(machine.dir, 'sidecar');
+    const sidecarOf = `sleep 3600 & echo $! > ${sidecarFile}`;
+    const child = spawn('sh', ['-c', `export COMMAND=$$; ${sidecarOf}; ${restore}`], {
       env: { ...process.env, ...machine.env, TMPDIR: temporary },
       stdio: 'ignore',
     });
     const [code] = (await once(child, 'exit')) as [unknown];
     expect([129, 143]).toContain(code);
+    const sidecar = Number(readFileSync(sidecarFile, 'utf8'));
     try {
+      expect(isEnding(sidecar)).toBe(false);
       await waitUntil(() => !isAlive(pid));
       expect(readdirSync(temporary)).toEqual([]);
     } finally {
-      if (isAlive(pid)) process.kill(pid, 'SIGKILL');
+      for (const one of [pid, sidecar]) if (isAlive(one)) process.kill(one, 'SIGKILL');
     }
   },
   TIMEOUT_MS,

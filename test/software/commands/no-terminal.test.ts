@@ -112,3 +112,19 @@ it("that belonged to a shell's session", async () => {
   await dumpFromTerminal('python3');
   await restoreWithout();
 });
+
+it('leaves nothing beside its images when a second signal ends the restore', async () => {
+  await dumpFromTerminal('exec python3');
+  // everything is restored then, and waits for criu
+  const interruptions = `ls -d ${machine.imagesDir}/*/ > ${machine.dir}/seen; kill -HUP $COMMAND; kill -TERM $COMMAND; sleep 60`;
+  const restore = `exec ${process.execPath} ${cliPath} restore --post-restore '${interruptions}' ${machine.imagesDir}`;
+  const child = spawn('sh', ['-c', `export COMMAND=$$; ${restore}`], {
+    env: { ...process.env, ...machine.env },
+    stdio: 'ignore',
+  });
+  children.push(child);
+  const [code] = (await once(child, 'exit')) as [unknown];
+  expect([129, 143]).toContain(code);
+  expect(text('seen')).toContain('criu-cuda-no-terminal-');
+  expect(readdirSync(machine.imagesDir).filter((name) => name.includes('no-terminal'))).toEqual([]);
+});

@@ -2,13 +2,13 @@
 /** What a person may name as the target of a checkpoint. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
 import { createContainer, removeContainer, requireContainer } from '../../../lib/container/index.ts';
-import { execResult, type ExecResult } from '../../../lib/exec.ts';
+import { exec, execResult, type ExecResult } from '../../../lib/exec.ts';
 import { builtProgram, projectRoot } from '../../../lib/paths.ts';
-import { isAlive, killTree, readStat } from '../../../lib/process/index.ts';
+import { isAlive, killTree, readProcessTree, readStat } from '../../../lib/process/index.ts';
 import { askWorkload } from '../../../lib/workload/index.ts';
 import { freePort, prepareContainers } from '../../helpers/container.ts';
 import { Machine } from '../../helpers/machine.ts';
@@ -73,42 +73,84 @@ it("takes the pid of criu-cuda run for its program's, and says so", async () => 
   expect(await checksum()).toBe(before);
 });
 
-it("takes the pid of a waiting criu-cuda restore for its program's", async () => {
+/** Checkpoints the program of a `criu-cuda run`. @returns its pid and the images, in a directory of their own */
+async function firstCheckpoint(...options: string[]): Promise<{ pid: number; dir: string }> {
   const run = start([...cliWords, 'run', '--', ...program]);
   const pid = pidOf(await ask('status'));
-  const before = await checksum();
-  const images = (name: string): string => join(machine.imagesDir, name);
-  const first = await cli('checkpoint', String(run.pid), images('first'));
+  const dir = join(machine.imagesDir, 'first');
+  const first = await cli('checkpoint', String(run.pid), dir, ...options);
   expect(first.exitCode, first.stderr).toBe(0);
+  return { pid, dir };
+}
 
-  const restored = start([...cliWords, 'restore', images('first')]);
-  await waitUntil(() => isAlive(pid));
-  expect(await checksum()).toBe(before);
+/** Starts a restore that stays; `output` has what it says. */
+function startRestore(output: string, ...words: string[]): ChildProcess {
+  writeFileSync(output, '');
+  return start(['sh', '-c', `exec "$0" "$@" >> ${output} 2>&1`, ...cliWords, 'restore', ...words]);
+}
+
+/** Waits until a restore says that it is done. @returns the pid of its program */
+const restoredPid = async (output: string): Promise<number> =>
+  Number((await waitUntil(() => /^restored (\d+) /m.exec(readFileSync(output, 'utf8'))))[1]);
+
+it("takes the pid of a waiting criu-cuda restore for its program's", async () => {
+  const { pid, dir } = await firstCheckpoint();
+  const output = join(machine.dir, 'output');
+  const restored = startRestore(output, dir);
+  expect(await restoredPid(output)).toBe(pid);
+  const second = join(machine.imagesDir, 'second');
   const ended = once(restored, 'exit');
-  const again = await cli('checkpoint', String(restored.pid), images('second'));
+  const again = await cli('checkpoint', String(restored.pid), second);
   expect(again.exitCode, again.stderr).toBe(0);
   expect(again.stdout).toContain(`${restored.pid} is the criu-cuda that waits for ${pid}`);
   expect(await ended).toEqual([137, null]);
-  expect(readdirSync(images('second'))).toContain(`core-${pid}.img`);
+  expect(readdirSync(second)).toContain(`core-${pid}.img`);
 });
 
-it("takes it for the program's that was restored isolated", async () => {
-  const run = start([...cliWords, 'run', '--', ...program]);
-  const pid = pidOf(await ask('status'));
-  const images = (name: string): string => join(machine.imagesDir, name);
-  const first = await cli('checkpoint', String(run.pid), images('first'));
-  expect(first.exitCode, first.stderr).toBe(0);
+it.each([{ options: [] }, { options: ['--isolated'] }])(
+  'says that a restore $options has not restored its program yet, and never takes a helper for it',
+  async ({ options }) => {
+    const { pid, dir } = await firstCheckpoint('--variant', 'parallel');
+    const output = join(machine.dir, 'output');
+    const shared = mkdtempSync('/var/tmp/criu-cuda-target-'); // an isolated tree has its own /dev/shm and /tmp
+    onTestFinished(() => {
+      rmSync(shared, { recursive: true });
+    });
+    const [waits, goOn] = [join(shared, 'waits'), join(shared, 'go-on')];
+    // criu and the helpers of the plugin run meanwhile
+    const command = `touch ${waits}; read line < ${goOn}`;
+    await exec('mkfifo', [goOn]);
+    const words = ['--variant', 'parallel', '--post-restore', command, ...options];
+    const restored = startRestore(output, dir, ...words);
+    await waitUntil(() => existsSync(waits));
+    expect(readProcessTree(restored.pid ?? 0).map(({ comm }) => comm)).toContain('cuda-pool-once');
+    const second = join(machine.imagesDir, 'second');
+    const early = await cli('checkpoint', '--leave-running', String(restored.pid), second);
+    expect(early.exitCode, early.stdout).toBe(2);
+    expect(early.stderr).toContain(
+      `${restored.pid} is criu-cuda restore, which has not restored its program yet`,
+    );
+    expect(early.stderr).toContain('try again when the program runs');
 
+    writeFileSync(goOn, 'now\n');
+    await restoredPid(output);
+    // what helps may still be there
+    const late = await cli('checkpoint', '--leave-running', String(restored.pid), second);
+    expect(late.exitCode, late.stderr).toBe(0);
+    expect(readdirSync(second)).toContain(`core-${pid}.img`);
+  },
+);
+
+it("takes it for the program's that was restored isolated", async () => {
+  const { pid, dir } = await firstCheckpoint();
   const output = join(machine.dir, 'output');
-  const words = [...cliWords, 'restore', '--isolated', images('first')].join(' ');
-  const restored = start(['sh', '-c', `exec ${words} > ${output}`]);
-  const root = await waitFor(
-    () => /^restored (\d+) /.exec(readFileSync(output, 'utf8'))?.[1] ?? Promise.reject(new Error(output)),
-  );
-  const again = await cli('checkpoint', '--leave-running', String(restored.pid), images('second'));
+  const restored = startRestore(output, '--isolated', dir);
+  const root = await restoredPid(output);
+  const second = join(machine.imagesDir, 'second');
+  const again = await cli('checkpoint', '--leave-running', String(restored.pid), second);
   expect(again.exitCode, again.stderr).toBe(0);
   expect(again.stdout).toContain(`checkpoint of ${root} in`);
-  expect(readdirSync(images('second'))).toContain(`core-${pid}.img`);
+  expect(readdirSync(second)).toContain(`core-${pid}.img`);
 });
 
 it("says before a dump that it may not read the limits of another user's process", async (context) => {

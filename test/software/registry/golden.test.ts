@@ -2,7 +2,7 @@
 // One image in a registry, restored on "another node": in another mount namespace, below another root directory, with a
 // cache of its own, and with nothing of the checkpoint on this one. Then from the cache, and through the pool.
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { execResult, type ExecResult } from '../../../lib/exec.ts';
@@ -163,6 +163,56 @@ it(
     expect(await snapshot(workload)).toBe(before);
     expect((await machine.poolStatus()).images).toEqual([]);
     await machine.kill(pid);
+  },
+  TIMEOUT_MS,
+);
+
+const workDirs = (): string[] => readdirSync(cache).filter((name) => name.startsWith('work-'));
+
+it.each([
+  { signals: ['INT'], exitCodes: [130] },
+  { signals: ['HUP', 'TERM'], exitCodes: [129, 143] },
+])(
+  'leaves no directory in the cache when $signals end it while criu restores',
+  async ({ signals, exitCodes }) => {
+    const criu = join(machine.dir, 'criu');
+    const interruptions = signals.map((name) => `kill -${name} $COMMAND`).join('; ');
+    const script = `[ "$1" = restore ] || exec ${criuProgram()} "$@"\nls ${cache} > ${criu}-seen\n${interruptions}\nexec sleep 60\n`;
+    writeFileSync(criu, `#!/bin/sh\n${script}`, { mode: 0o755 });
+    const words = ['golden', 'restore', reference, '--cache', cache];
+    const { exitCode } = await cli(words, ['sh', '-c', 'COMMAND=$$ exec "$0" "$@"'], {
+      CRIU_CUDA_CRIU: criu,
+    });
+    expect(exitCodes).toContain(exitCode);
+    expect(readFileSync(`${criu}-seen`, 'utf8')).toMatch(/^work-/m);
+    expect(workDirs()).toEqual([]);
+  },
+  TIMEOUT_MS,
+);
+
+it(
+  'says once where the log of a restore that failed is, which stays',
+  async () => {
+    const criu = join(machine.dir, 'criu');
+    const error = '(00.1) Error (criu/files-reg.c:1): File /x has bad size 1 (expect 2)';
+    const script = [
+      `[ "$1" = restore ] || exec ${criuProgram()} "$@"`,
+      'for word; do [ "$last" = --work-dir ] && dir=$word; last=$word; done',
+      `[ "$KNOWN" ] && echo "${error}" > $dir/restore.log || touch $dir/restore.log`,
+      'exit 1',
+    ];
+    writeFileSync(criu, `#!/bin/sh\n${script.join('\n')}\n`, { mode: 0o755 });
+    const words = ['golden', 'restore', reference, '--cache', cache, '--detach'];
+    const said: string[] = [];
+    for (const known of ['', '1']) {
+      const failed = await cli(words, [], { CRIU_CUDA_CRIU: criu, KNOWN: known });
+      expect(failed.exitCode, failed.stderr).toBe(1);
+      said.push(...failed.stderr.split('\n').filter((line) => line.includes('the log is ')));
+    }
+    const logs = workDirs().map((name) => join(cache, name, 'restore.log'));
+    expect(logs.every((log) => existsSync(log))).toBe(true);
+    expect(said.map((line) => line.replace(/.*the log is /, '')).sort()).toEqual(logs.sort());
+    expect(logs).toHaveLength(2);
   },
   TIMEOUT_MS,
 );

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 /** Archives of Kubernetes' runtimes, converted for podman. */
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { tmpdir } from 'node:os';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { ConvertedArchive, isCriArchive, podmanArchive } from '../../../lib/container/cri.ts';
-import { exec } from '../../../lib/exec.ts';
+import { exec, execResult } from '../../../lib/exec.ts';
+import { projectRoot } from '../../../lib/paths.ts';
 
 let dir: string;
 beforeEach(() => {
@@ -81,4 +82,24 @@ it('that are compressed are refused, and leave nothing behind', async () => {
     code: 'ERR_CONTAINER_IMPORT',
     message: expect.stringContaining(`cannot convert ${file}: `) as string,
   });
+});
+
+it('leave no copy when the program ends before it removes them, as at a second Ctrl-C', async () => {
+  writeFileSync(join(dir, 'config.dump'), 'old');
+  const file = join(dir, 'web.tar');
+  await exec('tar', ['--create', '--file', file, '--directory', dir, 'config.dump']);
+  const temporary = join(dir, 'temporary');
+  mkdirSync(temporary);
+  const program = `
+    const { ConvertedArchive } = await import(${JSON.stringify(join(projectRoot, 'lib/container/cri.ts'))});
+    const { file } = await ConvertedArchive.write(${JSON.stringify(file)}, ${JSON.stringify(archived)});
+    process.stdout.write(file, () => process.exit(3));`;
+  const loader = join(projectRoot, 'scripts', 'typescript.mjs');
+  const words = ['--import', loader, '--input-type=module', '--eval', program];
+  const { exitCode, stdout, stderr } = await execResult(process.execPath, words, {
+    env: { TMPDIR: temporary },
+  });
+  expect(exitCode, stderr).toBe(3);
+  expect(stdout.startsWith(`${temporary}/`)).toBe(true);
+  expect(readdirSync(temporary)).toEqual([]);
 });

@@ -147,6 +147,11 @@ describe('a log of criu', () => {
     rmSync(dir, { recursive: true });
   });
 
+  // the kernel says that /proc has 0 blocks, like a ramfs, which has no limit
+  it.each(['/proc/none/of/this/dump.log', '/proc/none.log'])('%s was never written, either', (path) => {
+    expect(readCriuLog(path)).toMatchObject({ message: undefined, hint: undefined, errors: [] });
+  });
+
   it("falls back to the plugin's last line when CRIU names no cause", () => {
     const summary = summarizeCriuLog(
       [
