@@ -22,6 +22,7 @@
 
 #include "common/io.h"
 #include "common/log.h"
+#include "common/protocol/device_map.h"
 #include "common/status.h"
 #include "pool/control.h"
 #include "pool/receive.h"
@@ -117,12 +118,10 @@ static void print_error(FILE *out, int ret, const char *text)
 
 static void print_uuid(FILE *out, int device)
 {
-	const uint8_t *u = (const uint8_t *)pool.uuids[device].bytes;
+	char uuid[CCR_UUID_TEXT];
 
-	fputs("\"uuid\":\"GPU-", out);
-	for (int b = 0; b < 16; b++)
-		fprintf(out, "%s%02x", b == 4 || b == 6 || b == 8 || b == 10 ? "-" : "", u[b]);
-	fputc('"', out);
+	ccr_uuid_format(uuid, (const uint8_t *)pool.uuids[device].bytes);
+	fprintf(out, "\"uuid\":\"%s\"", uuid);
 }
 
 static void print_devices(FILE *out)

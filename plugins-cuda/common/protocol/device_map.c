@@ -24,6 +24,15 @@ const char *ccr_uuid_parse(const char *text, uint8_t uuid[16])
 	return text;
 }
 
+void ccr_uuid_format(char out[CCR_UUID_TEXT], const uint8_t uuid[16])
+{
+	int at = snprintf(out, CCR_UUID_TEXT, "GPU-");
+
+	for (int i = 0; i < 16; i++)
+		at += snprintf(out + at, CCR_UUID_TEXT - at, "%s%02x",
+			       i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", uuid[i]);
+}
+
 static const char *parse_pair(const char *text, struct ccr_device_pair *pair)
 {
 	text = ccr_uuid_parse(text, pair->from);

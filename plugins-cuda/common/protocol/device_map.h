@@ -11,6 +11,10 @@
 /* Parses 8-4-4-4-12 hexadecimal digits, behind "GPU-" or not. Returns the rest of the text, or NULL
  * if there is no UUID. */
 const char *ccr_uuid_parse(const char *text, uint8_t uuid[16]);
+/* GPU-, 36 characters, NUL. */
+#define CCR_UUID_TEXT 41
+/* Writes it as nvidia-smi -L prints it. */
+void ccr_uuid_format(char out[CCR_UUID_TEXT], const uint8_t uuid[16]);
 /*
  * Parses "GPU-<uuid>=GPU-<uuid>,..."; the prefix, which nvidia-smi -L prints, may
  * be missing. "" gives an empty map. Returns 0, or -EINVAL with a sentence in

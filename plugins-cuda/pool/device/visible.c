@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: MIT
 #include <dirent.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/protocol/device_map.h"
 #include "pool/device/visible.h"
 #include "pool/images/load.h"
 
-#define UUID_TEXT   41 /* GPU-, 36 characters, NUL */
 #define MOST_GPUS   CCR_IMAGE_MAX_DEVICES
 #define LONGEST_ROW 256
 
 struct gpus {
-	char uuids[MOST_GPUS][UUID_TEXT];
+	char uuids[MOST_GPUS][CCR_UUID_TEXT];
 	size_t nr;
 };
 
@@ -32,7 +31,7 @@ static bool add(struct gpus *gpus, const char *uuid)
 		return true;
 	if (gpus->nr == MOST_GPUS)
 		return false;
-	snprintf(gpus->uuids[gpus->nr++], UUID_TEXT, "%s", uuid);
+	snprintf(gpus->uuids[gpus->nr++], CCR_UUID_TEXT, "%s", uuid);
 	return true;
 }
 
@@ -40,7 +39,7 @@ static bool add(struct gpus *gpus, const char *uuid)
 static bool read_information(const char *path, struct gpus *gpus)
 {
 	FILE *file = fopen(path, "re");
-	char row[LONGEST_ROW], uuid[UUID_TEXT];
+	char row[LONGEST_ROW], uuid[CCR_UUID_TEXT];
 	bool found = false;
 
 	while (file && !found && fgets(row, sizeof(row), file))
@@ -67,26 +66,17 @@ static bool list_machine(const char *gpus_dir, struct gpus *gpus)
 	return all;
 }
 
-static void uuid_text(char *out, const uint8_t u[16])
-{
-	int at = snprintf(out, UUID_TEXT, "GPU-");
-
-	for (int i = 0; i < 16; i++)
-		at += snprintf(out + at, UUID_TEXT - at, "%s%02x",
-			       i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", u[i]);
-}
-
 static bool add_image(int images_dir, pid_t pid, struct gpus *gpus)
 {
 	struct ccr_image *image = NULL;
-	char error[256], uuid[UUID_TEXT];
+	char error[256], uuid[CCR_UUID_TEXT];
 	bool added;
 
 	/* The driver wants a context on each device of a process, also where it has no memory. */
 	added = !ccr_image_open_early(&image, images_dir, pid, error, sizeof(error)) &&
 		!image->is_driver;
 	for (uint32_t i = 0; added && i < image->nr_devices; i++) {
-		uuid_text(uuid, image->devices[i].uuid);
+		ccr_uuid_format(uuid, image->devices[i].uuid);
 		added = add(gpus, uuid);
 	}
 	ccr_image_close(image);
@@ -115,7 +105,7 @@ bool visible_devices(int images_dir, const char *gpus_dir, char *out, size_t siz
 	if (!list_machine(gpus_dir, &machine) || machine.nr < 2)
 		return false;
 	if (!list_images(images_dir, &wanted) || !wanted.nr || wanted.nr >= machine.nr ||
-	    size < wanted.nr * UUID_TEXT)
+	    size < wanted.nr * CCR_UUID_TEXT)
 		return false;
 	for (size_t i = 0; i < wanted.nr; i++)
 		if (!has(&machine, wanted.uuids[i]))
@@ -127,7 +117,7 @@ bool visible_devices(int images_dir, const char *gpus_dir, char *out, size_t siz
 
 void visible_limit(int images_dir)
 {
-	char value[MOST_GPUS * UUID_TEXT];
+	char value[MOST_GPUS * CCR_UUID_TEXT];
 
 	if (!getenv("CUDA_VISIBLE_DEVICES") &&
 	    visible_devices(images_dir, VISIBLE_GPUS_DIR, value, sizeof(value)))
