@@ -5,7 +5,7 @@
  */
 import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { manifestName } from '../kept/index.ts';
+import { isKeptName, manifestName } from '../kept/index.ts';
 import { checkWritable, makeDirectory, removeFile, removeFlatDirectory } from '../directory.ts';
 import { lockImages, type ImagesLock } from '../images-lock.ts';
 import { CheckpointError } from './error.ts';
@@ -20,7 +20,6 @@ const MOVING = 'criu-cuda-moving';
 const INVENTORY = 'inventory.img';
 const isImage = (name: string): boolean =>
   name.endsWith('.img') || name === manifestName || /^stats-(dump|restore)$/.test(name);
-const isKept = (name: string): boolean => /^criu-cuda-file-\d+\.img$/.test(name);
 const isLog = (name: string): boolean => name.endsWith('.log');
 const holds = (dir: string, name: string): boolean => existsSync(join(dir, name));
 
@@ -112,6 +111,6 @@ export function imagesBytes(dir: string): number {
     .filter(isImage)
     .reduce((sum, name) => {
       const { size, blocks } = statSync(join(dir, name));
-      return sum + (isKept(name) ? Math.min(size, blocks * 512) : size);
+      return sum + (isKeptName(name) ? Math.min(size, blocks * 512) : size);
     }, 0);
 }

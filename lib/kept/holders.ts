@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /** Which processes have a file open or mapped. @module */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { listPids } from '../process/index.ts';
 
 function attempt<T>(read: () => T, otherwise: T): T {
   try {
@@ -11,7 +12,7 @@ function attempt<T>(read: () => T, otherwise: T): T {
 }
 
 /** The paths that a process has open or mapped, of those asked for. */
-function heldBy(pid: string, paths: readonly string[]): string[] {
+function heldBy(pid: number, paths: readonly string[]): string[] {
   const maps = attempt(() => readFileSync(`/proc/${pid}/maps`, 'utf8'), '');
   const open = attempt(() => readdirSync(`/proc/${pid}/fd`), []).map((fd) =>
     attempt(() => readlinkSync(`/proc/${pid}/fd/${fd}`), ''),
@@ -26,7 +27,7 @@ function heldBy(pid: string, paths: readonly string[]): string[] {
 export function findHolder(paths: readonly string[], own: readonly number[] = []): Map<string, number> {
   const found = new Map<string, number>();
   if (paths.length === 0) return found;
-  const others = readdirSync('/proc').filter((name) => /^\d+$/.test(name) && !own.includes(Number(name)));
-  for (const pid of others) for (const path of heldBy(pid, paths)) found.set(path, Number(pid));
+  const others = listPids().filter((pid) => !own.includes(pid));
+  for (const pid of others) for (const path of heldBy(pid, paths)) found.set(path, pid);
   return found;
 }

@@ -4,7 +4,7 @@ export { KeptFilesError } from './error.ts';
 export { isLinkRemap, keepFiles, type KeepOptions } from './keep.ts';
 export { sampleAhead } from './sample-ahead.ts';
 export { Samples } from './version.ts';
-export { manifestName, readManifest, type Manifest, type ManifestFile } from './manifest.ts';
+export { isKeptName, manifestName, readManifest, type Manifest, type ManifestFile } from './manifest.ts';
 export { findGeneration, writeGeneration, type Generation, type WrittenGeneration } from './generation.ts';
 export { readOrigin, writeOrigin, type Origin } from './origin.ts';
 export { compareFiles, type CompareOptions, type Step } from './compare.ts';

@@ -15,6 +15,8 @@ export const manifestName = 'criu-cuda.json';
 /** Contents of a file, in the images. */
 export const keptName = (index: number): string => `criu-cuda-file-${index}.img`;
 
+export const isKeptName = (name: string): boolean => /^criu-cuda-file-\d+\.img$/.test(name);
+
 /** The only version so far. A later one may have more fields. */
 const VERSION = 1;
 
@@ -75,7 +77,7 @@ function isFile(value: unknown): value is ManifestFile {
     isNumber(file.uid) &&
     isNumber(file.gid) &&
     isNumber(file.mode) &&
-    (file.kept === undefined || /^criu-cuda-file-\d+\.img$/.test(file.kept))
+    (file.kept === undefined || isKeptName(file.kept))
   );
 }
 

@@ -4,6 +4,7 @@
  * @module
  */
 import { readdirSync, readFile, readFileSync, readlinkSync } from 'node:fs';
+import { listPids } from './proc.ts';
 
 export type PortProtocol = 'tcp' | 'udp';
 
@@ -105,7 +106,7 @@ export async function readTcpSockets(): Promise<TcpSockets> {
   return { boundTo: (port) => boundIn(rows, 'tcp', port), kept: keptIn(rows) };
 }
 
-function hasDescriptor(pid: string, links: ReadonlySet<string>): boolean {
+function hasDescriptor(pid: number, links: ReadonlySet<string>): boolean {
   const dir = `/proc/${pid}/fd`;
   try {
     return readdirSync(dir).some((fd) => {
@@ -124,9 +125,7 @@ function hasDescriptor(pid: string, links: ReadonlySet<string>): boolean {
 export function findSocketOwner(sockets: readonly PortEntry[]): number | undefined {
   if (sockets.length === 0) return undefined;
   const links = new Set(sockets.map(({ inode }) => `socket:[${inode}]`));
-  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
-  const pid = pids.find((one) => hasDescriptor(one, links));
-  return pid === undefined ? undefined : Number(pid);
+  return listPids().find((pid) => hasDescriptor(pid, links));
 }
 
 /** @returns the pid; `undefined` when no process has the port, or it is not for this user to see */
