@@ -19,6 +19,7 @@ import { loadSettings } from '../../settings/index.ts';
 import { pullText, pullWarnings, registryOptions, type CacheFlags } from '../image-registry.ts';
 import { showWarnings } from '../operation-options.ts';
 import {
+  endingTogether,
   endRestored,
   restoreOptions,
   runRestore,
@@ -177,8 +178,7 @@ async function receive(
   };
 }
 
-/** Restores an image from the node's cache, which gets it first, and stays until its processes end. */
-export async function restoreGoldenImage(io: Io, ref: string, flags: GoldenImageFlags): Promise<void> {
+async function restoreImage(io: Io, ref: string, flags: GoldenImageFlags): Promise<void> {
   const meanwhile: Meanwhile = {};
   const arriving = new AbortController();
   const stop = (): void => {
@@ -259,3 +259,7 @@ async function restorePulled(
   }
   removeOwnWorkDir(given, flags);
 }
+
+/** Restores an image from the node's cache, which gets it first, and stays until its processes end. */
+export const restoreGoldenImage = (io: Io, ref: string, flags: GoldenImageFlags): Promise<void> =>
+  endingTogether(io, () => restoreImage(io, ref, flags));

@@ -61,11 +61,10 @@ function defineCreate(golden: Command, io: Io): void {
 
 async function restoreNamed(io: Io, name: string, given: RestoreFlags): Promise<void> {
   const { refuseImageOptions, restoreGoldenImage } = await import('./golden-image.ts');
-  const { endingTogether } = await import('../process/restore.ts');
   if (isReference(name)) {
     if (given.import !== undefined)
       throw new UsageError('--import is for a tar file, and an image was named');
-    await endingTogether(io, () => restoreGoldenImage(io, name, given));
+    await restoreGoldenImage(io, name, given);
     return;
   }
   refuseImageOptions(name, given);
