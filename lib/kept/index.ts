@@ -2,6 +2,7 @@
 /** The files of a dumped tree that are not in CRIU's images. @module */
 export { KeptFilesError } from './error.ts';
 export { isLinkRemap, keepFiles, type KeepOptions } from './keep.ts';
+export { bytesInMemory } from './in-memory.ts';
 export { sampleAhead } from './sample-ahead.ts';
 export { Samples } from './version.ts';
 export { isKeptName, manifestName, readManifest, type Manifest, type ManifestFile } from './manifest.ts';

@@ -294,7 +294,7 @@ async function runRestore(
   let broughtBack: string[];
   let result: CriuResult;
   try {
-    broughtBack = applySteps(operation.imagesDir, steps);
+    broughtBack = await applySteps(operation.imagesDir, steps, options.signal);
     await freeKeptPorts(keptPorts);
     result = await runCriu(run);
     trace?.add(run, result);
