@@ -6,7 +6,14 @@ export { bytesInMemory } from './in-memory.ts';
 export { sampleAhead } from './sample-ahead.ts';
 export { Samples } from './version.ts';
 export { isKeptName, manifestName, readManifest, type Manifest, type ManifestFile } from './manifest.ts';
-export { findGeneration, writeGeneration, type Generation, type WrittenGeneration } from './generation.ts';
+export {
+  endGeneration,
+  findGeneration,
+  removeStaleGenerations,
+  writeGeneration,
+  type Generation,
+  type WrittenGeneration,
+} from './generation.ts';
 export { readOrigin, writeOrigin, type Origin } from './origin.ts';
 export { compareFiles, type CompareOptions, type Step } from './compare.ts';
 export { applySteps, bringBackFiles } from './bring-back.ts';
