@@ -4,10 +4,11 @@
  * would find nothing, and a second one would find what the first has left.
  * @module
  */
-import { lstatSync, statfsSync, unlinkSync, writeFileSync } from 'node:fs';
+import { lstatSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createPause, type Pause } from '../abortable.ts';
 import { removeFile } from '../directory.ts';
+import { fileSystemRoom } from '../machine/index.ts';
 import { copyContents } from './contents.ts';
 import { findHolder } from './holders.ts';
 import { listFiles, type ListedFile } from './list.ts';
@@ -58,12 +59,6 @@ export interface KeepOptions {
 const usedBytes = ({ paths: [path = ''] }: ManifestFile): number =>
   (lstatSync(path, { throwIfNoEntry: false })?.blocks ?? 0) * 512;
 
-/** Whether a file system has room; a tmpfs without a limit has no blocks. */
-function hasRoom(dir: string, bytes: number): boolean {
-  const { blocks, bavail, bsize } = statfsSync(dir);
-  return blocks === 0 || bytes <= bavail * bsize;
-}
-
 /** Copies a file into the images. @returns whether it was still the one that was listed, and could be copied */
 async function copyFile(
   imagesDir: string,
@@ -74,7 +69,7 @@ async function copyFile(
 ): Promise<boolean> {
   const target = join(imagesDir, name);
   try {
-    if (!hasRoom(imagesDir, usedBytes(file))) return false;
+    if (usedBytes(file) > fileSystemRoom(imagesDir).freeBytes) return false;
     await copyContents(file.paths[0] ?? '', { dev, ino, size: file.size }, target, pause);
     return true;
   } catch {
