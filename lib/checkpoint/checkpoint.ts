@@ -334,9 +334,12 @@ async function checkpointTree(
       generation: findGeneration(pid),
       pids: first,
     };
-    const watch = (): (() => void) => {
+    const findTree = (): void => {
       const now = readProcessTree(pid).map((one) => one.pid);
-      if (now.length > 0) complete.pids = now; // criu is being started, and has not stopped them yet
+      if (now.length > 0) complete.pids = now;
+    };
+    const watch = (): (() => void) => {
+      findTree(); // criu is being started, and has not stopped them yet
       const stops = [
         watchBytes(options, operation.imagesDir, found?.deviceBytes ?? 0),
         readFilesAhead(operation.imagesDir),
@@ -353,6 +356,7 @@ async function checkpointTree(
     try {
       const stopped = isStopped
         ? await actWhileStopped(async (signal) => {
+            findTree(); // a process that it has started since is none that shares its files
             completed = await completeImages(imagesDir, { ...complete, isRunning: false, signal });
           }, options.signal)
         : undefined;
