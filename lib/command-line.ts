@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /**
  * Runs the command line of this process. Only this file calls process.exit and listens for signals. The first signal
- * aborts the command, which then cleans up; the second ends the program at once. The exit code after a signal is 128
+ * aborts the command, which then cleans up; the second ends the program at once, unless another one would lose something
+ * by that. The exit code after a signal is 128
  * plus its number, unless the operation was complete anyway.
  * @module
  */
@@ -10,6 +11,7 @@ import { isErrno, reasonOf } from './errno.ts';
 import { InterruptedError } from './errors.ts';
 import { createIo } from './output.ts';
 import { main, wantsJson } from './program.ts';
+import { unfinished } from './unfinished.ts';
 
 const signalExitCodes = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129, SIGQUIT: 131 } as const;
 type StopSignal = keyof typeof signalExitCodes;
@@ -76,7 +78,12 @@ export async function runCommandLine(): Promise<never> {
         io.onStop(name);
         return;
       }
-      if (stoppedBy) process.exit(signalExitCodes[name]);
+      if (stoppedBy) {
+        const why = unfinished();
+        if (why === undefined) process.exit(signalExitCodes[name]);
+        process.stderr.write(`criu-cuda: ${why}\n`);
+        return;
+      }
       stoppedBy = name;
       stop.abort(new InterruptedError('ERR_INTERRUPTED', `interrupted by ${name}`));
     });

@@ -4,14 +4,14 @@
  * is changed, and CUDA is not initialized.
  * @module
  */
-import { existsSync, readdirSync, readFileSync, statfsSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { findMount, parseLimits, readJson, type Limits } from '../benchmark/index.ts';
 import { listContexts } from '../context/index.ts';
 import { ToolkitError, UsageError } from '../errors.ts';
 import { listGpus } from '../gpu/index.ts';
-import { availableHostMemory } from '../machine/index.ts';
+import { availableHostMemory, fileSystemRoom } from '../machine/index.ts';
 import { softcudaLibrary } from '../paths.ts';
 import { readPoolStatus } from '../pool/index.ts';
 import { readMemorySummary } from '../process/index.ts';
@@ -103,12 +103,11 @@ function existing(path: string): string {
 function storeFacts(path: string): StoreFacts {
   const there = existing(resolve(path));
   const { type, options } = findMount(there, readFileSync('/proc/self/mounts', 'utf8'));
-  const { bavail, bsize } = statfsSync(there);
   return {
     path,
     type,
     hugePages: /huge=(always|within_size|advise)/.test(options),
-    freeBytes: bavail * bsize,
+    freeBytes: fileSystemRoom(there).freeBytes,
   };
 }
 

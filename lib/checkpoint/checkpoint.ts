@@ -46,9 +46,9 @@ import {
   watchTransfer,
   type WatchedProcess,
 } from '../process/index.ts';
-import { CommandError, InterruptedError, UsageError } from '../errors.ts';
+import { CommandError, InterruptedError, ToolkitError, UsageError } from '../errors.ts';
 import { withDriverOf } from '../gpu/index.ts';
-import { findGeneration, sampleAhead, Samples } from '../kept/index.ts';
+import { bytesInMemory, findGeneration, sampleAhead, Samples } from '../kept/index.ts';
 import type { ImagesLock } from '../images-lock.ts';
 import { findIsolatedTree } from '../isolated/index.ts';
 import { checkRights } from '../machine/index.ts';
@@ -68,7 +68,7 @@ import { checkpointIsolated } from './isolated.ts';
 import type { EarlyHelper } from '../pool/index.ts';
 import { beginHelper } from './early-helper.ts';
 import { checkFilters, checkLimits, findTarget, programOf, refuse, type Target } from './target.ts';
-import { actWhileStopped } from './while-stopped.ts';
+import { actWhileStopped, type WhileStopped } from './while-stopped.ts';
 
 /** What to dump, and into which directory. */
 export interface CheckpointOptions extends OperationOptions {
@@ -125,6 +125,11 @@ const EXIT_TIMEOUT_MS = 60_000;
 const COLLECT_MS = 20;
 /** How long a process may take to be killed. With much memory it is visible for longer. */
 const KILLED_MS = 1000;
+/**
+ * With more of its files in memory, also a tree that is to end is stopped until they are kept, so that an interruption can
+ * be heeded: it runs on. With fewer, they are copied in the time in which the kernel frees its memory. Bytes.
+ */
+const QUICKLY_KEPT_BYTES = 64 * 1024 * 1024;
 /**
  * Nothing keeps packets away: the ends of connections inside the tree are all frozen, and the others are closed by a
  * restore.
@@ -218,20 +223,28 @@ function createResult(
   };
 }
 
+/** Why the caller has ended a dump, which criu may have undone by itself. */
+function interruption(signal: AbortSignal | undefined): ToolkitError | undefined {
+  if (signal?.aborted !== true) return undefined;
+  const reason: unknown = signal.reason;
+  if (reason instanceof ToolkitError) return reason;
+  return new InterruptedError('ERR_INTERRUPTED', 'the dump was interrupted', { cause: reason });
+}
+
 /** Dumps into the directory; if the dump fails, the images that were there before are there again. */
 async function dump(
   run: CriuRun,
   target: WatchedProcess,
-  imagesDir: string,
-  force: boolean,
+  { imagesDir, force = false, signal }: Pick<CheckpointOptions, 'imagesDir' | 'force' | 'signal'>,
+  stopped: WhileStopped | undefined,
   trace: Trace | undefined,
 ): Promise<CriuResult> {
   let result: CriuResult | undefined;
   prepareImagesDir(imagesDir, force);
   try {
-    result = await runCriu(run);
+    result = await runCriu({ ...run, signal: stopped?.signal ?? signal }).finally(() => stopped?.close());
     trace?.add(run, result);
-    if (result.exitCode !== 0) throw checkpointError(target.pid, run, result);
+    if (result.exitCode !== 0) throw interruption(signal) ?? checkpointError(target.pid, run, result);
     keepImages(imagesDir);
     return result;
   } catch (error) {
@@ -314,15 +327,19 @@ async function checkpointTree(
   const undoSubreaper = becomeSubreaper();
   try {
     const hasOwnMounts = !sharesMounts(pid);
+    const isStopped = leaveRunning || (!hasOwnMounts && bytesInMemory(first) > QUICKLY_KEPT_BYTES);
     const samples = new Samples();
     const complete = {
       ...{ keepConnections, leaveRunning, hasOwnMounts, keepBytes: options.keepBytes, samples },
       generation: findGeneration(pid),
       pids: first,
     };
-    const watch = (): (() => void) => {
+    const findTree = (): void => {
       const now = readProcessTree(pid).map((one) => one.pid);
-      if (now.length > 0) complete.pids = now; // criu is being started, and has not stopped them yet
+      if (now.length > 0) complete.pids = now;
+    };
+    const watch = (): (() => void) => {
+      findTree(); // criu is being started, and has not stopped them yet
       const stops = [
         watchBytes(options, operation.imagesDir, found?.deviceBytes ?? 0),
         readFilesAhead(operation.imagesDir),
@@ -337,18 +354,19 @@ async function checkpointTree(
     const lock = lockImagesDir(imagesDir);
     let result: CriuResult;
     try {
-      const stopped = leaveRunning
-        ? await actWhileStopped(() => {
-            completed = completeImages(imagesDir, { ...complete, isRunning: false });
-          })
+      const stopped = isStopped
+        ? await actWhileStopped(async (signal) => {
+            findTree(); // a process that it has started since is none that shares its files
+            completed = await completeImages(imagesDir, { ...complete, isRunning: false, signal });
+          }, options.signal)
         : undefined;
       const script = { networkLock: networkLock?.method, actionScript: stopped?.script };
       const run = { ...createRun(options, operation, shellJob, lock, script), watch };
-      result = await dump(run, target, imagesDir, options.force ?? false, trace).finally(() =>
+      result = await dump(run, target, { ...options, imagesDir }, stopped, trace).finally(() =>
         stopped?.close(),
       );
       if (leaveRunning) throwIfLost(pid, run, result, imagesDir);
-      completed ??= completeImages(imagesDir, { ...complete, isRunning: leaveRunning });
+      completed ??= await completeImages(imagesDir, { ...complete, isRunning: leaveRunning });
     } finally {
       lock.release();
     }

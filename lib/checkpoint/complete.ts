@@ -31,6 +31,8 @@ export interface CompleteOptions {
   generation: Generation | undefined;
   /** Checksums of its files that were taken while criu dumped. */
   samples: Samples;
+  /** Ends it between two pieces. */
+  signal?: AbortSignal | undefined;
 }
 
 function fileWarnings(files: readonly ManifestFile[]): string[] {
@@ -60,10 +62,14 @@ function remapWarnings(imagesDir: string): string[] {
 const isIncomplete = (error: unknown): string =>
   `the images are complete as CRIU's, but not ours: ${describeError(error)}; a restore may need the same files and connections`;
 
-/** @returns warnings; the images can be restored without this, too, so that nothing is thrown */
-export function completeImages(imagesDir: string, options: CompleteOptions): string[] {
+/**
+ * @returns warnings: the images can be restored without this, too
+ * @throws only the reason of `signal`
+ */
+export async function completeImages(imagesDir: string, options: CompleteOptions): Promise<string[]> {
   const { keepConnections, leaveRunning, isRunning, hasOwnMounts, keepBytes, pids, generation, samples } =
     options;
+  const { signal } = options;
   const warnings: string[] = [];
   try {
     const adjusted = adjustImages(imagesDir, keepConnections);
@@ -72,11 +78,12 @@ export function completeImages(imagesDir: string, options: CompleteOptions): str
     if (hasOwnMounts) return warnings;
     const { growing } = adjusted;
     const removesLinks = !leaveRunning;
-    const files = keepFiles(imagesDir, {
-      ...{ limitBytes: keepBytes, pids, isRunning, removesLinks, growing, samples },
+    const files = await keepFiles(imagesDir, {
+      ...{ limitBytes: keepBytes, pids, isRunning, removesLinks, growing, samples, signal },
     });
     return [...warnings, ...fileWarnings(files)];
   } catch (error) {
+    signal?.throwIfAborted();
     return [...warnings, isIncomplete(error)];
   }
 }

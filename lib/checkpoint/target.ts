@@ -3,8 +3,8 @@
  * Which process tree a pid names, and whether it can be the target of a checkpoint at all.
  * @module
  */
-import { readFileSync, readlinkSync } from 'node:fs';
-import { basename } from 'node:path';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { checkMaySuspendFilters, isFiltered } from '../criu/index.ts';
 import {
   checkPid,
@@ -20,6 +20,7 @@ import {
   type Container,
 } from '../process/index.ts';
 import { EnvironmentError } from '../errors.ts';
+import { findGeneration } from '../kept/index.ts';
 import { findIsolatedTree, isFirstProcess } from '../isolated/index.ts';
 import { effectiveCapabilities } from '../machine/index.ts';
 import { CheckpointError } from './error.ts';
@@ -60,11 +61,32 @@ function waitingCommand(pid: number): string | undefined {
   return first === 'golden' && second === 'restore' ? 'criu-cuda golden restore' : undefined;
 }
 
-/** What such a command waits for: it leads a session, unless a shell job was restored. */
-function waitedFor(pid: number): number | undefined {
+/** The processes of which another one holds a pidfd, as it does while it waits for their end. */
+function heldProcesses(pid: number): Set<number> {
+  const dir = `/proc/${pid}/fdinfo`;
+  let names: string[] = [];
+  try {
+    names = readdirSync(dir);
+  } catch {
+    // it has ended, or belongs to another user
+  }
+  return new Set(names.map((name) => Number(/^Pid:\t(\d+)$/m.exec(readText(join(dir, name)))?.[1] ?? 0)));
+}
+
+/**
+ * What such a command waits for. A shell that has executed it may have left it other children, such as a sidecar with a
+ * session of its own.
+ */
+function waitedFor(pid: number, isRun: boolean): number | undefined {
   const children = readChildren(pid).filter((child) => !helpsRestore(child));
-  const found = children.find((child) => readStat(child)?.session === child) ?? children[0];
-  // the first process of its namespaces is there before it
+  const held = heldProcesses(pid);
+  const isStarted = (child: number): boolean => findGeneration(child)?.path.endsWith(`-${child}`) === true;
+  const guessed = (): number | undefined =>
+    children.find((child) => readStat(child)?.session === child) ?? children[0];
+  const found = isRun
+    ? (children.find(isStarted) ?? guessed())
+    : (children.find((child) => held.has(child)) ?? children.find(isFirstProcess));
+  // the first process of its namespaces is there before the program
   return found !== undefined && isFirstProcess(found) && !findIsolatedTree(found) ? undefined : found;
 }
 
@@ -72,11 +94,12 @@ function waitedFor(pid: number): number | undefined {
 export function programOf(pid: number): number {
   const command = waitingCommand(pid);
   if (command === undefined) return pid;
+  const isRun = command.endsWith('run');
   return (
-    waitedFor(pid) ??
+    waitedFor(pid, isRun) ??
     refuse(
       'ERR_CHECKPOINT_NO_PROCESS',
-      `${pid} is ${command}, which has not ${command.endsWith('run') ? 'started' : 'restored'} its program yet`,
+      `${pid} is ${command}, which has not ${isRun ? 'started' : 'restored'} its program yet`,
       'try again when the program runs',
     )
   );

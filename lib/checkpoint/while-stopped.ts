@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * Does something while criu keeps a dumped tree stopped, although the tree runs on afterwards: criu calls an action script
- * when its images are complete, and the script waits for this process.
+ * Does something while criu keeps a dumped tree stopped: criu calls an action script when its images are complete, and the
+ * script waits for this process. Until it has ended, the dump can be undone.
  * @module
  */
 import { existsSync, watch, writeFileSync } from 'node:fs';
@@ -12,21 +12,33 @@ import { execResult } from '../exec.ts';
 /** Files of the script and this process, in a directory of their own. */
 const reachedName = 'reached';
 const doneName = 'done';
+const failedName = 'failed';
 
-/** It does not wait for a process that has ended: criu would keep the tree stopped forever. */
+/** How long criu may take to undo the dump by itself. Milliseconds. */
+const UNDO_MS = 60_000;
+
+/** It does not wait for a process that has ended: criu would keep the tree stopped forever. Then the dump fails. */
 const script = `#!/bin/sh
 [ "$CRTOOLS_SCRIPT_ACTION" = post-dump ] || exit 0
 dir=\${0%/*}
 : >"$dir/${reachedName}"
-while [ ! -e "$dir/${doneName}" ] && kill -0 ${process.pid} 2>/dev/null; do sleep 0.01; done
+until [ -e "$dir/${doneName}" ]; do
+  [ ! -e "$dir/${failedName}" ] && kill -0 ${process.pid} 2>/dev/null || exit 1
+  sleep 0.01
+done
 `;
 
 /** What criu is told, and what ends it. */
 export interface WhileStopped {
   /** For criu's `--action-script`. */
   script: string;
-  /** Removes the script. */
-  close(): void;
+  /**
+   * For the run of criu. It is aborted with the caller's, but not while criu waits: then the script fails, and criu itself
+   * undoes the dump, which also removes its names of deleted files and its lock of the network.
+   */
+  signal: AbortSignal;
+  /** Ends what still runs, and removes the script. */
+  close(): Promise<void>;
 }
 
 /** Whether the script can be executed: a temporary directory may forbid it. */
@@ -39,10 +51,15 @@ async function canRun(path: string): Promise<boolean> {
 }
 
 /**
- * @param act called once, when the images are complete and the tree is stopped; it must not throw
+ * @param act called once, when the images are complete and the tree is stopped; if it throws, the dump fails. Its signal is
+ * aborted with the caller's, and when criu ends
+ * @param caller ends the dump
  * @returns `undefined` where criu cannot run scripts of ours: then `act` is never called
  */
-export async function actWhileStopped(act: () => void): Promise<WhileStopped | undefined> {
+export async function actWhileStopped(
+  act: (signal: AbortSignal) => Promise<void>,
+  caller: AbortSignal | undefined,
+): Promise<WhileStopped | undefined> {
   const dir = makeTemporaryDirectory('criu-cuda-stopped-');
   const path = join(dir, 'wait.sh');
   writeFileSync(path, script, { mode: 0o700 });
@@ -50,19 +67,47 @@ export async function actWhileStopped(act: () => void): Promise<WhileStopped | u
     removeTemporaryDirectory(dir);
     return undefined;
   }
+  const run = new AbortController();
+  const acting = new AbortController();
+  let acts: Promise<void> | undefined;
+  let isWaiting = false;
+  let late: NodeJS.Timeout | undefined;
+  const say = (name: string): void => {
+    isWaiting = false;
+    writeFileSync(join(dir, name), '');
+  };
   const watcher = watch(dir, () => {
-    if (!existsSync(join(dir, reachedName)) || existsSync(join(dir, doneName))) return;
+    if (acts !== undefined || !existsSync(join(dir, reachedName))) return;
     watcher.close();
-    try {
-      act();
-    } finally {
-      writeFileSync(join(dir, doneName), '');
-    }
+    isWaiting = true;
+    acts = act(acting.signal).then(
+      () => {
+        say(doneName);
+      },
+      () => {
+        say(failedName);
+      },
+    );
   });
+  const onAbort = (): void => {
+    acting.abort(caller?.reason);
+    if (!isWaiting) run.abort(caller?.reason);
+    else
+      late = setTimeout(() => {
+        run.abort(caller?.reason);
+      }, UNDO_MS);
+  };
+  if (caller?.aborted === true) onAbort();
+  caller?.addEventListener('abort', onAbort, { once: true });
   return {
     script: path,
-    close: () => {
+    signal: run.signal,
+    close: async () => {
       watcher.close();
+      clearTimeout(late);
+      caller?.removeEventListener('abort', onAbort);
+      acting.abort();
+      await acts;
       removeTemporaryDirectory(dir);
     },
   };

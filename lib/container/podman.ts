@@ -10,6 +10,7 @@ import type { CriuFlag, CriuFlags } from '../criu/index.ts';
 import { CommandError, EnvironmentError, InterruptedError } from '../errors.ts';
 import { exec, execResult, type ExecResult } from '../exec.ts';
 import { currentSystem, findOnPath, sudoCommand } from '../machine/index.ts';
+import { toItsEnd } from '../unfinished.ts';
 import { ContainerError } from './error.ts';
 import { checkName } from '../check.ts';
 
@@ -26,7 +27,8 @@ export interface PodmanOptions {
   signal?: AbortSignal | undefined;
   /**
    * Makes podman's work end early when the caller aborts; called until podman has ended. podman itself, killed in the
-   * middle, leaves a container that runs and that it takes for another one. @default podman is killed
+   * middle, leaves a container that runs and that it takes for another one: a second Ctrl-C waits for it, too.
+   * @default podman is killed
    */
   endEarly?: (() => void) | undefined;
   /** Watches podman from its start; returns what ends that. */
@@ -70,6 +72,8 @@ function execOptions({ path, signal }: PodmanOptions, onSpawn: (pid: number) => 
 const END_EARLY_MS = 50;
 const END_MS = 60_000;
 
+const whyWait = `podman is still ending its work, for which it has ${END_MS / 1000} s: killed now, it would lose track of the container`;
+
 /** Calls `endEarly` from the abort on. @returns a signal that kills podman, and what to do when it has ended */
 function endingEarly({ signal, endEarly }: PodmanOptions): {
   signal?: AbortSignal | undefined;
@@ -106,7 +110,9 @@ export async function podman(args: readonly string[], options: PodmanOptions = {
   };
   const { signal, stop } = endingEarly(options);
   try {
-    return await exec(podmanProgram(), args, execOptions({ ...options, signal }, onSpawn));
+    const run = (): Promise<ExecResult> =>
+      exec(podmanProgram(), args, execOptions({ ...options, signal }, onSpawn));
+    return await (options.endEarly ? toItsEnd(whyWait, run) : run());
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
     options.signal?.throwIfAborted(); // that is why

@@ -4,12 +4,12 @@
  * the software driver.
  * @module
  */
-import { mkdirSync, statfsSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { makeTemporaryDirectory, removeTemporaryDirectory } from '../directory.ts';
 import { EnvironmentError } from '../errors.ts';
-import { availableHostMemory } from '../machine/index.ts';
+import { availableHostMemory, fileSystemRoom } from '../machine/index.ts';
 import { formatBytes } from '../output.ts';
 
 export interface Scratch {
@@ -23,8 +23,7 @@ export interface Scratch {
 
 function freeBytes(dir: string): number {
   try {
-    const { bavail, bsize } = statfsSync(dir);
-    return bavail * bsize;
+    return fileSystemRoom(dir).freeBytes;
   } catch {
     return 0;
   }

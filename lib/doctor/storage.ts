@@ -3,8 +3,9 @@
  * Files and directories: settings, run directory, image store.
  * @module
  */
-import { accessSync, constants, existsSync, statSync, statfsSync } from 'node:fs';
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import { fileSystemRoom } from '../machine/index.ts';
 import { settingKeys } from '../settings/index.ts';
 import { formatBytes } from '../output.ts';
 import { readText, type MachineCheck, type CheckFunction, type Machine } from './check.ts';
@@ -132,8 +133,7 @@ function storeRemedy(mount: Mount | undefined, freeBytes: number): string | unde
 export const checkImageStore: CheckFunction = (machine) => {
   if (machine.imagesDir === undefined) return [];
   const path = nearestExisting(machine.imagesDir);
-  const stats = statfsSync(path);
-  const freeBytes = stats.bavail * stats.bsize;
+  const { freeBytes } = fileSystemRoom(path);
   const mount = findMount(readText(machine, 'proc/self/mountinfo') ?? '', path);
   const huge = /(?:^|,)(huge=\w+)/.exec(mount?.options ?? '')?.[1];
   const kind = `${mount?.type ?? 'unknown file system'}${huge === undefined ? '' : ` (${huge})`}`;

@@ -4,22 +4,29 @@
  * @module
  */
 import { join } from 'node:path';
+import { createPause, type Pause } from '../abortable.ts';
 import { describeError } from '../errors.ts';
 import { compareFiles, type CompareOptions, type Step } from './compare.ts';
 import { createEntry, linkEntry, writeContents } from './contents.ts';
 import { KeptFilesError } from './error.ts';
 
-function apply(imagesDir: string, { file, existing, missing, rewrite }: Step): string[] {
+async function apply(
+  imagesDir: string,
+  { file, existing, missing, rewrite }: Step,
+  signal: AbortSignal | undefined,
+  pause: Pause,
+): Promise<string[]> {
   if (missing.length === 0 && !rewrite) return [];
   const [name = ''] = file.paths;
   try {
-    if (existing === undefined) createEntry(imagesDir, name, file);
-    else if (rewrite) writeContents(existing, join(imagesDir, file.kept ?? ''));
+    if (existing === undefined) await createEntry(imagesDir, name, file, pause);
+    else if (rewrite) await writeContents(existing, join(imagesDir, file.kept ?? ''), pause);
     const first = existing ?? name;
     const links = missing.filter((path) => path !== first);
-    for (const path of links) linkEntry(first, path);
+    for (const path of links) await linkEntry(first, path);
     return existing === undefined || rewrite ? [first, ...links] : links;
   } catch (cause) {
+    signal?.throwIfAborted(); // the next restore compares again
     throw new KeptFilesError(`cannot bring back ${name}: ${describeError(cause)}`, {
       hint: 'files before it may have been brought back; to try again: criu-cuda restore',
       cause,
@@ -35,12 +42,20 @@ const depth = ({ file }: Step): number =>
 /**
  * Does what a comparison has found.
  * @returns the paths of what was created or written
- * @throws {@link KeptFilesError} naming the file that could not be written
+ * @throws {@link KeptFilesError} naming the file that could not be written; the reason of `signal`
  */
-export function applySteps(imagesDir: string, steps: readonly Step[]): string[] {
-  return [...steps].sort((one, other) => depth(one) - depth(other)).flatMap((step) => apply(imagesDir, step));
+export async function applySteps(
+  imagesDir: string,
+  steps: readonly Step[],
+  signal?: AbortSignal,
+): Promise<string[]> {
+  const pause = createPause(signal);
+  const done: string[] = [];
+  for (const step of [...steps].sort((one, other) => depth(one) - depth(other)))
+    done.push(...(await apply(imagesDir, step, signal, pause)));
+  return done;
 }
 
 /** Compares the files of a checkpoint, and brings back those that were kept; see {@link compareFiles}. */
-export const bringBackFiles = (imagesDir: string, options: CompareOptions = {}): string[] =>
-  applySteps(imagesDir, compareFiles(imagesDir, options));
+export const bringBackFiles = async (imagesDir: string, options: CompareOptions = {}): Promise<string[]> =>
+  applySteps(imagesDir, await compareFiles(imagesDir, options), options.signal);

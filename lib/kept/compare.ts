@@ -4,6 +4,7 @@
  * @module
  */
 import { join, resolve } from 'node:path';
+import { createPause, type Pause } from '../abortable.ts';
 import { fileStatuses, type FileStatus } from '../native/index.ts';
 import { formatBytes } from '../output.ts';
 import { hasContents, leadsThroughLink } from './contents.ts';
@@ -34,6 +35,8 @@ export interface CompareOptions {
   leftOut?: readonly string[] | undefined;
   /** Also compare the files of images that CRIU alone has written, as CRIU would at the restore. @default false */
   withPlain?: boolean | undefined;
+  /** Ends it between two pieces. */
+  signal?: AbortSignal | undefined;
 }
 
 /** What files are compared with. */
@@ -45,6 +48,7 @@ interface Context {
   isPlain: boolean;
   /** What is at the paths of the files. */
   statuses: ReadonlyMap<string, FileStatus | undefined>;
+  pause: Pause;
 }
 
 const upgradeHint =
@@ -78,17 +82,17 @@ function isUnchanged(
 }
 
 /** Whether a file is what the program expects: as it was at the dump, or grown. */
-function isAsExpected(
-  { imagesDir, isPlain }: Context,
+async function isAsExpected(
+  { imagesDir, isPlain, pause }: Context,
   path: string,
   file: ManifestFile,
   stat: FileStatus,
-): boolean {
+): Promise<boolean> {
   const { access, kept, size, mtimeMs, onlyGrows } = file;
   if (access === 'read') return isSameVersion(path, file, stat);
   if (access === 'append' && onlyGrows !== true) return true; // CRIU accepts any log
   if (isPlain) return stat.size === size; // all that CRIU knows
-  if (kept !== undefined) return hasContents(path, join(imagesDir, kept), access === 'write');
+  if (kept !== undefined) return hasContents(path, join(imagesDir, kept), access === 'write', pause);
   return access === 'append' ? stat.size >= size : stat.size === size && stat.mtimeMs === mtimeMs;
 }
 
@@ -99,18 +103,18 @@ interface Existing {
 }
 
 /** The name to use of those that are there; a string says why none can be used. */
-function chooseName(
-  imagesDir: string,
+async function chooseName(
+  { imagesDir, pause }: Context,
   file: ManifestFile,
   there: readonly Existing[],
-): Existing | undefined | string {
+): Promise<Existing | undefined | string> {
   const plain = there.find(({ path }) => !isLinkRemap(path));
   const remap = there.find(({ path }) => isLinkRemap(path));
   if (remap === undefined) return plain;
   const isOurs =
     file.kept === undefined ||
     (plain === undefined
-      ? hasContents(remap.path, join(imagesDir, file.kept), true)
+      ? await hasContents(remap.path, join(imagesDir, file.kept), true, pause)
       : plain.stat.ino === remap.stat.ino);
   if (isOurs) return plain ?? remap;
   return `${remap.path} is there, and belongs to another checkpoint: restore that one, or remove it`;
@@ -131,7 +135,7 @@ function changeText(path: string, file: ManifestFile, stat: FileStatus): string 
 }
 
 /** What to do about one file; a string says why it cannot be restored. */
-function planFile(context: Context, file: ManifestFile): Step | string {
+async function planFile(context: Context, file: ManifestFile): Promise<Step | string> {
   const there: Existing[] = [];
   const missing: string[] = [];
   for (const path of file.paths) {
@@ -139,7 +143,7 @@ function planFile(context: Context, file: ManifestFile): Step | string {
     if (stat) there.push({ path, stat });
     else missing.push(path);
   }
-  const found = chooseName(context.imagesDir, file, there);
+  const found = await chooseName(context, file, there);
   if (typeof found === 'string') return found;
   const step = (rewrite: boolean): Step => ({ file, existing: found?.path, missing, rewrite });
   const [name = ''] = file.paths;
@@ -152,14 +156,14 @@ function planFile(context: Context, file: ManifestFile): Step | string {
   if (kindOf(stat) !== file.kind)
     return `${existing} is not a ${file.kind === 'fifo' ? 'named pipe' : file.kind} now`;
   const isLeft = file.kind !== 'file' || file.paths.some((path) => context.left.includes(path));
-  if (isLeft || isAsExpected(context, existing, file, stat)) return step(false);
+  if (isLeft || (await isAsExpected(context, existing, file, stat))) return step(false);
   if (file.isMemory && file.kept !== undefined && file.access === 'write') return step(true);
   return changeText(existing, file, stat);
 }
 
 /** The same, and nothing is written through a symbolic link that somebody has put there. */
-function plan(context: Context, file: ManifestFile): Step | string {
-  const step = planFile(context, file);
+async function plan(context: Context, file: ManifestFile): Promise<Step | string> {
+  const step = await planFile(context, file);
   if (typeof step === 'string') return step;
   const isWritten = step.rewrite || step.missing.length > 0;
   const linked = isWritten ? file.paths.find(leadsThroughLink) : undefined;
@@ -174,10 +178,11 @@ function statusesOf(paths: readonly string[]): Map<string, FileStatus | undefine
 /**
  * Compares the files of a checkpoint with what is there.
  * @returns what a restore has to bring back; nothing for images that CRIU alone has written
- * @throws {@link KeptFilesError} naming every file that is missing, has changed, or is used by another process
+ * @throws {@link KeptFilesError} naming every file that is missing, has changed, or is used by another process; the reason
+ * of `signal`
  */
-export function compareFiles(imagesDir: string, options: CompareOptions = {}): Step[] {
-  const { keepShared = [], leftOut = [], own = [], withPlain = false } = options;
+export async function compareFiles(imagesDir: string, options: CompareOptions = {}): Promise<Step[]> {
+  const { keepShared = [], leftOut = [], own = [], withPlain = false, signal } = options;
   const manifest = readManifest(imagesDir);
   const all = manifest?.files ?? (withPlain ? filesOfImages(imagesDir) : []);
   const listed = all.filter(({ paths }) => !paths.some((path) => leftOut.includes(path)));
@@ -188,11 +193,16 @@ export function compareFiles(imagesDir: string, options: CompareOptions = {}): S
     left: keepShared.map((path) => resolve(path)),
     isPlain: manifest === undefined,
     statuses,
+    pause: createPause(signal),
   };
-  const plans = files.map((file) => ({ file, step: plan(context, file) }));
+  const plans: { file: ManifestFile; step: Step | string }[] = [];
+  for (const file of files) {
+    await context.pause();
+    plans.push({ file, step: await plan(context, file) });
+  }
   const steps = plans.flatMap(({ step }) => (typeof step === 'string' ? [] : [step]));
   const rewritten = steps.flatMap(({ rewrite, file }) => (rewrite ? file.paths : []));
-  const held = [...findHolder(rewritten, own)].map(
+  const held = [...(await findHolder(rewritten, own, context.pause))].map(
     ([path, pid]) => `${path} has changed since the dump, and process ${pid} uses it`,
   );
   const bad = plans.flatMap(({ file, step }) => (typeof step === 'string' ? [{ file, text: step }] : []));

@@ -23,6 +23,8 @@ import {
   writeSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import type { Pause } from '../abortable.ts';
+import { removeFile } from '../directory.ts';
 import { isErrno } from '../errno.ts';
 import { dataRanges } from '../native/index.ts';
 import type { ManifestFile } from './manifest.ts';
@@ -39,21 +41,21 @@ export function leadsThroughLink(path: string): boolean {
 }
 
 /** Calls `use` with an open file, and closes it. @throws if the path leads somewhere else now */
-function withFile<T>(path: string, flags: number, use: (fd: number) => T): T {
+async function withFile<T>(path: string, flags: number, use: (fd: number) => Promise<T>): Promise<T> {
   const fd = openSync(path, flags | O_NOFOLLOW | O_NONBLOCK, OWNER_ONLY);
   try {
     if (readlinkSync(`/proc/self/fd/${fd}`) !== path) throw new Error(`${path} leads somewhere else`);
-    return use(fd);
+    return await use(fd);
   } finally {
     closeSync(fd);
   }
 }
 
 /** The images belong to the user who restores; their directory may be reached through links. */
-function withImage<T>(path: string, flags: number, use: (fd: number) => T): T {
+async function withImage<T>(path: string, flags: number, use: (fd: number) => Promise<T>): Promise<T> {
   const fd = openSync(path, flags | O_NOFOLLOW, OWNER_ONLY);
   try {
-    return use(fd);
+    return await use(fd);
   } finally {
     closeSync(fd);
   }
@@ -64,28 +66,28 @@ function withImage<T>(path: string, flags: number, use: (fd: number) => T): T {
  * nothing.
  * @throws the directory leads somewhere else now
  */
-function inDirectory<T>(path: string, use: (name: string, here: string) => T): T {
+async function inDirectory<T>(path: string, use: (name: string, here: string) => T | Promise<T>): Promise<T> {
   const dir = dirname(path);
   const fd = openSync(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   try {
     const here = `/proc/self/fd/${fd}`;
     if (readlinkSync(here) !== dir) throw new Error(`${dir} leads somewhere else`);
-    return use(join(here, basename(path)), here);
+    return await use(join(here, basename(path)), here);
   } finally {
     closeSync(fd);
   }
 }
 
 /** Creates a directory with the usual mode, and those above it; one that is there is left as it is. */
-function makeDirectories(path: string): void {
+async function makeDirectories(path: string): Promise<void> {
   if (path === '/') return;
   try {
-    inDirectory(path, () => undefined);
+    await inDirectory(path, () => undefined);
   } catch (error) {
     if (!isErrno(error, 'ENOENT')) throw error;
-    makeDirectories(dirname(path));
+    await makeDirectories(dirname(path));
   }
-  inDirectory(path, (name) => {
+  await inDirectory(path, (name) => {
     try {
       mkdirSync(name);
     } catch (error) {
@@ -131,12 +133,13 @@ const shorter = (now: number, then: number): Error =>
   new Error(`the file has ${now} bytes now, and had ${then}`);
 
 /** Gives a file the contents of another one. What is a hole in both stays one. */
-function copy(from: number, to: number, size: number): void {
+async function copy(from: number, to: number, size: number, pause: Pause): Promise<void> {
   const now = fstatSync(from).size;
   if (now < size) throw shorter(now, size);
   for (const { bytes, at } of piecesOf(from, to, size)) {
     for (let done = 0; done < bytes.length;)
       done += writeSync(to, bytes, done, bytes.length - done, at + done);
+    await pause();
   }
   ftruncateSync(to, size);
 }
@@ -150,49 +153,54 @@ export function copyContents(
   path: string,
   listed: { dev: number; ino: number; size: number },
   target: string,
-): void {
-  withFile(path, O_RDONLY, (from) => {
+  pause: Pause,
+): Promise<void> {
+  return withFile(path, O_RDONLY, async (from) => {
     const stat = fstatSync(from);
     if (!stat.isFile() || stat.dev !== listed.dev || stat.ino !== listed.ino)
       throw new Error(`${path} is another file now`);
-    withImage(target, O_RDWR | O_CREAT | O_EXCL, (to) => {
-      copy(from, to, listed.size);
-    });
+    await withImage(target, O_RDWR | O_CREAT | O_EXCL, (to) => copy(from, to, listed.size, pause));
   });
 }
 
 /** Whether a file begins with the kept contents; with `whole`, whether it has nothing else. */
-export function hasContents(path: string, keptPath: string, whole: boolean): boolean {
+export function hasContents(path: string, keptPath: string, whole: boolean, pause: Pause): Promise<boolean> {
   return withFile(path, O_RDONLY, (fd) =>
-    withImage(keptPath, O_RDONLY, (kept) => {
+    withImage(keptPath, O_RDONLY, async (kept) => {
       const [now, then] = [fstatSync(fd).size, fstatSync(kept).size];
       if (whole ? now !== then : now < then) return false;
       const other = Buffer.alloc(PIECE);
-      for (const { bytes, at } of piecesOf(kept, fd, then))
+      for (const { bytes, at } of piecesOf(kept, fd, then)) {
         if (!readAt(fd, other.subarray(0, bytes.length), at).equals(bytes)) return false;
+        await pause();
+      }
       return true;
     }),
   );
 }
 
 /** Gives an existing file its contents of the dump; processes that have it open see them. */
-export function writeContents(path: string, keptPath: string): void {
-  withFile(path, O_RDWR, (fd) => {
-    withImage(keptPath, O_RDONLY, (kept) => {
-      copy(kept, fd, fstatSync(kept).size);
-    });
-  });
+export function writeContents(path: string, keptPath: string, pause: Pause): Promise<void> {
+  return withFile(path, O_RDWR, (fd) =>
+    withImage(keptPath, O_RDONLY, (kept) => copy(kept, fd, fstatSync(kept).size, pause)),
+  );
 }
 
 /**
  * Creates a file, directory or named pipe as it was. A directory above it that is missing gets the usual mode. A log that
- * was only appended to, and not kept, begins empty.
+ * was only appended to, and not kept, begins empty. A file that cannot be completed is removed: its owner and mode would
+ * not be those of the dump.
  */
-export function createEntry(imagesDir: string, path: string, file: ManifestFile): void {
+export async function createEntry(
+  imagesDir: string,
+  path: string,
+  file: ManifestFile,
+  pause: Pause,
+): Promise<void> {
   const { kind, kept, uid, gid, mode, mtimeMs } = file;
-  makeDirectories(kind === 'directory' ? path : dirname(path));
+  await makeDirectories(kind === 'directory' ? path : dirname(path));
   const flags = { file: O_RDWR | O_CREAT | O_EXCL, directory: O_RDONLY | O_DIRECTORY, fifo: O_RDONLY }[kind];
-  inDirectory(path, (name, here) => {
+  await inDirectory(path, async (name, here) => {
     if (kind === 'fifo') execFileSync('mkfifo', ['--', basename(path)], { cwd: here });
     const fd = openSync(name, flags | O_NOFOLLOW | O_NONBLOCK, OWNER_ONLY);
     try {
@@ -200,12 +208,15 @@ export function createEntry(imagesDir: string, path: string, file: ManifestFile)
       // who may write to the directory may have put another one there
       if (kind === 'fifo' && (!stat.isFIFO() || stat.nlink !== 1)) throw new Error(`${path} was replaced`);
       if (kept !== undefined)
-        withImage(join(imagesDir, kept), O_RDONLY, (from) => {
-          copy(from, fd, fstatSync(from).size);
-        });
+        await withImage(join(imagesDir, kept), O_RDONLY, (from) =>
+          copy(from, fd, fstatSync(from).size, pause),
+        );
       fchownSync(fd, uid, gid);
       fchmodSync(fd, mode);
       futimesSync(fd, mtimeMs / 1000, mtimeMs / 1000);
+    } catch (error) {
+      if (kind === 'file') removeFile(name);
+      throw error;
     } finally {
       closeSync(fd);
     }
@@ -213,10 +224,10 @@ export function createEntry(imagesDir: string, path: string, file: ManifestFile)
 }
 
 /** Gives a file that is there another name. */
-export function linkEntry(existing: string, path: string): void {
-  inDirectory(existing, (from) => {
+export function linkEntry(existing: string, path: string): Promise<void> {
+  return inDirectory(existing, (from) =>
     inDirectory(path, (to) => {
       linkSync(from, to);
-    });
-  });
+    }),
+  );
 }

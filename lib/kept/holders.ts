@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /** Which processes have a file open or mapped. @module */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import type { Pause } from '../abortable.ts';
 import { listPids } from '../process/index.ts';
 
 function attempt<T>(read: () => T, otherwise: T): T {
@@ -24,10 +25,17 @@ function heldBy(pid: number, paths: readonly string[]): string[] {
  * Finds a process for each file that is held by one.
  * @param own processes that do not count
  */
-export function findHolder(paths: readonly string[], own: readonly number[] = []): Map<string, number> {
+export async function findHolder(
+  paths: readonly string[],
+  own: readonly number[],
+  pause: Pause,
+): Promise<Map<string, number>> {
   const found = new Map<string, number>();
   if (paths.length === 0) return found;
   const others = listPids().filter((pid) => !own.includes(pid));
-  for (const pid of others) for (const path of heldBy(pid, paths)) found.set(path, pid);
+  for (const pid of others) {
+    await pause(); // machines have thousands
+    for (const path of heldBy(pid, paths)) found.set(path, pid);
+  }
   return found;
 }

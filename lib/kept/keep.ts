@@ -4,9 +4,11 @@
  * would find nothing, and a second one would find what the first has left.
  * @module
  */
-import { lstatSync, statfsSync, unlinkSync, writeFileSync } from 'node:fs';
+import { lstatSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { createPause, type Pause } from '../abortable.ts';
 import { removeFile } from '../directory.ts';
+import { fileSystemRoom } from '../machine/index.ts';
 import { copyContents } from './contents.ts';
 import { findHolder } from './holders.ts';
 import { listFiles, type ListedFile } from './list.ts';
@@ -49,27 +51,30 @@ export interface KeepOptions {
   growing: readonly string[];
   /** Checksums that were taken while criu dumped. */
   samples: Samples;
+  /** Ends it between two pieces. */
+  signal?: AbortSignal | undefined;
 }
 
 /** What a file takes in its file system: without its holes. */
 const usedBytes = ({ paths: [path = ''] }: ManifestFile): number =>
   (lstatSync(path, { throwIfNoEntry: false })?.blocks ?? 0) * 512;
 
-/** Whether a file system has room; a tmpfs without a limit has no blocks. */
-function hasRoom(dir: string, bytes: number): boolean {
-  const { blocks, bavail, bsize } = statfsSync(dir);
-  return blocks === 0 || bytes <= bavail * bsize;
-}
-
 /** Copies a file into the images. @returns whether it was still the one that was listed, and could be copied */
-function copyFile(imagesDir: string, name: string, { file, dev, ino }: ListedFile): boolean {
+async function copyFile(
+  imagesDir: string,
+  name: string,
+  { file, dev, ino }: ListedFile,
+  signal: AbortSignal | undefined,
+  pause: Pause,
+): Promise<boolean> {
   const target = join(imagesDir, name);
   try {
-    if (!hasRoom(imagesDir, usedBytes(file))) return false;
-    copyContents(file.paths[0] ?? '', { dev, ino, size: file.size }, target);
+    if (usedBytes(file) > fileSystemRoom(imagesDir).freeBytes) return false;
+    await copyContents(file.paths[0] ?? '', { dev, ino, size: file.size }, target, pause);
     return true;
   } catch {
     removeFile(target);
+    signal?.throwIfAborted();
     return false;
   }
 }
@@ -78,17 +83,20 @@ function copyFile(imagesDir: string, name: string, { file, dev, ino }: ListedFil
  * Writes the manifest, and the contents of what is kept. Names that CRIU gave to kept files are removed: nobody else would
  * remove them without a restore, and the first one uses them up.
  * @returns what was listed
+ * @throws the reason of `signal`; then there is no manifest
  */
-export function keepFiles(imagesDir: string, options: KeepOptions): ManifestFile[] {
-  const { limitBytes, pids, isRunning, removesLinks, growing, samples } = options;
-  const listed = listFiles(imagesDir, samples);
+export async function keepFiles(imagesDir: string, options: KeepOptions): Promise<ManifestFile[]> {
+  const { limitBytes, pids, isRunning, removesLinks, growing, samples, signal } = options;
+  const pause = createPause(signal);
+  const listed = await listFiles(imagesDir, samples, pause);
   const files = listed.map(({ file }) => file);
   const memory = listed.filter(
     (one) => isKept(one, limitBytes) && one.file.isMemory && one.file.access === 'write',
   );
-  const holders = findHolder(
+  const holders = await findHolder(
     memory.flatMap(({ file }) => file.paths),
     pids,
+    pause,
   );
   for (const [index, one] of listed.entries()) {
     const { file } = one;
@@ -96,8 +104,8 @@ export function keepFiles(imagesDir: string, options: KeepOptions): ManifestFile
     if (holder !== undefined) file.sharedWith = holder;
     if (file.paths.some((path) => growing.includes(path))) file.onlyGrows = true;
     const isOfDump = holder === undefined && !(isRunning && file.access === 'write');
-    if (isOfDump && isKept(one, limitBytes) && copyFile(imagesDir, keptName(index), one))
-      file.kept = keptName(index);
+    if (!isOfDump || !isKept(one, limitBytes)) continue;
+    if (await copyFile(imagesDir, keptName(index), one, signal, pause)) file.kept = keptName(index);
   }
   writeFileSync(join(imagesDir, manifestName), `${JSON.stringify(createManifest(files))}\n`, {
     mode: 0o600,

@@ -3,12 +3,14 @@
 import { constants, readdirSync, realpathSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import type { Pause } from '../abortable.ts';
 import { CriuImageError, readOpenFiles, readWrittenMappings, type OpenFile } from '../criu/index.ts';
 import { fileStatuses, type FileStatus } from '../native/index.ts';
 import type { ManifestFile } from './manifest.ts';
 import type { Samples } from './version.ts';
 
-const TMPFS = 0x01021994;
+/** Of statfs. */
+export const TMPFS = 0x01021994;
 const PERMISSIONS = 0o7777;
 
 /** A file, and which inode it was when it was listed. */
@@ -144,8 +146,9 @@ function readOpens(imagesDir: string, isListed: (path: string) => boolean): Map<
 /**
  * The files of the images, each once, whatever its names. One that goes meanwhile is left out.
  * @param samples checksums that were taken before
+ * @throws what `pause` throws
  */
-export function listFiles(imagesDir: string, samples: Samples): ListedFile[] {
+export async function listFiles(imagesDir: string, samples: Samples, pause: Pause): Promise<ListedFile[]> {
   const own = [imagesDir, realpathSync(imagesDir)].map((dir) => `${dir}/`);
   const isListed = (path: string): boolean => !isVirtual(path) && !own.some((dir) => path.startsWith(dir));
   const opensOf = readOpens(imagesDir, isListed);
@@ -157,17 +160,20 @@ export function listFiles(imagesDir: string, samples: Samples): ListedFile[] {
   const mapped = (): ReadonlySet<string> => (paths ??= readWrittenMappings(imagesDir));
   const known = { opensOf, statuses, written, mapped, samples, memoryDevices: new Map<number, boolean>() };
   const seen = new Set<string>();
-  return names.flatMap((path) => {
-    if (seen.has(path)) return [];
+  const files: ListedFile[] = [];
+  for (const path of names) {
+    if (seen.has(path)) continue;
+    await pause(); // on a file system of the network, each takes long
     try {
       const listed = list(path, known);
       for (const name of listed?.file.paths ?? []) seen.add(name);
-      return listed ? [listed] : [];
+      if (listed) files.push(listed);
     } catch (error) {
       if (error instanceof CriuImageError) throw error;
-      return []; // deleted: CRIU has it, or will say that it has not
+      // deleted: CRIU has it, or will say that it has not
     }
-  });
+  }
+  return files;
 }
 
 /**

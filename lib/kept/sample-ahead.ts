@@ -4,27 +4,11 @@
  * more afterwards, and with `--leave-running` the tree would be stopped for that time.
  * @module
  */
-import { readdirSync, readlinkSync } from 'node:fs';
-import { readMappedFiles } from '../process/index.ts';
-import { isVirtual } from './list.ts';
+import { usedFiles } from './in-memory.ts';
 import type { Samples } from './version.ts';
 
 /** For how long this program does nothing else. Milliseconds. */
 const SLICE_MS = 4;
-
-/** What has ended or is closed by now is none of the tree's files, or its checksum is taken later. */
-function attempt<T>(read: () => T, otherwise: T): T {
-  try {
-    return read();
-  } catch {
-    return otherwise;
-  }
-}
-
-function openFiles(pid: number): string[] {
-  const dir = `/proc/${pid}/fd`;
-  return attempt(() => readdirSync(dir), []).map((fd) => attempt(() => readlinkSync(`${dir}/${fd}`), ''));
-}
 
 /**
  * Begins to take the checksums of files that the processes have open or mapped, a few at a time.
@@ -35,11 +19,11 @@ export function sampleAhead(samples: Samples, pids: readonly number[]): () => vo
   let isStopped = false;
   const takeSome = (): void => {
     const end = performance.now() + SLICE_MS;
-    rest ??= new Set([...readMappedFiles(pids), ...pids.flatMap(openFiles)]).values();
+    rest ??= usedFiles(pids).values();
     while (!isStopped && performance.now() < end) {
       const next = rest.next();
       if (next.done === true) return;
-      if (next.value.startsWith('/') && !isVirtual(next.value)) samples.take(next.value);
+      samples.take(next.value);
     }
     if (!isStopped) setImmediate(takeSome);
   };

@@ -27,6 +27,7 @@ export {
   type UsableCriu,
 } from './find-criu.ts';
 export { findOnPath, isExecutable } from './find-on-path.ts';
+export { fileSystemRoom, type FileSystemRoom } from './file-system.ts';
 export { availableHostMemory } from './host-memory.ts';
 export { downLoopback, unmountedRoot } from './host-obstacle.ts';
 export {

@@ -93,13 +93,21 @@ function openProcess(pid: number): number | undefined {
   }
 }
 
-/** Restored children and their start times. Node does not know these processes and collects none of them. */
-const restored = new Map<number, number>();
+/** A restored child. Node does not know these processes and collects none of them. */
+interface Restored {
+  startTime: number;
+  /** Called once when it has ended, while nothing else can have its pid. */
+  onEnd: () => void;
+}
+const restored = new Map<number, Restored>();
 
-/** Marks a restored child: {@link waitUntilCollected} collects it if no {@link waitForExit} does. */
-export function markRestored(pid: number): void {
+/**
+ * Marks a restored child: {@link waitUntilCollected} collects it if no {@link waitForExit} does.
+ * @param onEnd called when it has ended, before it is collected, so that nothing else can have its pid
+ */
+export function markRestored(pid: number, onEnd: () => void = () => undefined): void {
   const stat = readStat(pid);
-  if (stat?.ppid === process.pid) restored.set(pid, stat.startTime);
+  if (stat?.ppid === process.pid) restored.set(pid, { startTime: stat.startTime, onEnd });
 }
 
 /** Processes whose end is waited for here, and which are collected then. */
@@ -183,7 +191,10 @@ async function exitOf(pid: number, fd: number, options: WaitOptions): Promise<Ex
   restored.delete(pid); // collected below, with its status
   let status: ExitStatus | undefined;
   try {
-    if (await untilReadable(fd, options)) status = await collect(pid);
+    if (await untilReadable(fd, options)) {
+      mark?.onEnd();
+      status = await collect(pid);
+    }
     return status;
   } finally {
     if (mark !== undefined && status === undefined) restored.set(pid, mark);
@@ -234,7 +245,7 @@ export async function waitUntilCollected(pid: number, timeoutMs: number): Promis
     const own = stat.ppid === process.pid && isEnding(pid) ? awaited.get(pid) : undefined;
     // what this program collects is collected, however busy it is
     if (own) await own.catch(() => undefined);
-    else if (restored.get(pid) === stat.startTime) await waitForExit(pid);
+    else if (restored.get(pid)?.startTime === stat.startTime) await waitForExit(pid);
     else if (performance.now() > end) return stat;
     else await delay(COLLECT_POLL_MS);
   }

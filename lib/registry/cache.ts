@@ -4,20 +4,12 @@
  * links to it. What was used least lately goes first when there is no room.
  * @module
  */
-import {
-  chmodSync,
-  lstatSync,
-  readdirSync,
-  realpathSync,
-  rmSync,
-  statfsSync,
-  utimesSync,
-  type Stats,
-} from 'node:fs';
+import { chmodSync, lstatSync, readdirSync, realpathSync, rmSync, utimesSync, type Stats } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { makeDirectory, removeFile } from '../directory.ts';
 import { isErrno } from '../errno.ts';
 import { EnvironmentError, UsageError } from '../errors.ts';
+import { fileSystemRoom } from '../machine/index.ts';
 import { formatBytes } from '../output.ts';
 import { untrustedPart } from '../own-cache.ts';
 import { cacheDir } from '../paths.ts';
@@ -27,7 +19,7 @@ import { hexOf } from './format.ts';
 export interface CacheOptions {
   /** Directory of the cache. @default `images` in the user's cache of criu-cuda */
   cache?: string | undefined;
-  /** Most bytes that it may have. @default half of its file system */
+  /** Most bytes that it may have. @default half of its file system, or of the memory where a tmpfs has no limit */
   cacheBudget?: number | undefined;
 }
 
@@ -152,8 +144,7 @@ export class ImageCache {
   }
 
   get budgetBytes(): number {
-    const { blocks, bsize } = statfsSync(this.dir);
-    return this.#budget ?? (blocks * bsize) / 2;
+    return this.#budget ?? fileSystemRoom(this.dir).totalBytes / 2;
   }
 
   use(): CacheUse {
@@ -243,10 +234,10 @@ export function spaceProblem(
 ): EnvironmentError | undefined {
   if (imageBytes > cache.budgetBytes) return overBudget(what, cache, imageBytes, 0);
   if (missingBytes === 0) return undefined;
-  const { bavail, bsize } = statfsSync(cache.dir);
+  const { freeBytes } = fileSystemRoom(cache.dir);
   const removable = cache.use().bytes - (imageBytes - missingBytes);
-  if (bavail * bsize + Math.max(0, removable) >= missingBytes) return undefined;
-  return tooSmall(what, cache.dir, missingBytes, bavail * bsize);
+  if (freeBytes + Math.max(0, removable) >= missingBytes) return undefined;
+  return tooSmall(what, cache.dir, missingBytes, freeBytes);
 }
 
 function tooSmall(what: string, dir: string, neededBytes: number, freeBytes: number): EnvironmentError {
@@ -258,6 +249,6 @@ function tooSmall(what: string, dir: string, neededBytes: number, freeBytes: num
 
 /** @throws {@link EnvironmentError} the file system has less than that */
 export function checkSpace(what: string, dir: string, neededBytes: number): void {
-  const { bavail, bsize } = statfsSync(dir);
-  if (bavail * bsize < neededBytes) throw tooSmall(what, dir, neededBytes, bavail * bsize);
+  const { freeBytes } = fileSystemRoom(dir);
+  if (freeBytes < neededBytes) throw tooSmall(what, dir, neededBytes, freeBytes);
 }

@@ -177,7 +177,7 @@ export async function restoreIsolated(
   const env = { ...options.env, ...(hasOwnNetwork(options) ? withoutDaemon : {}) };
   const own = findPrivateFiles(imagesDir);
   // what is not private is the machine's: brought back where everybody sees it
-  const broughtBack = bringBackFiles(imagesDir, { keepShared, leftOut: own.files });
+  const broughtBack = await bringBackFiles(imagesDir, { keepShared, leftOut: own.files, signal });
   becomeSubreaper();
   const { result, report } = await runInside<RestoreResult>({
     operation: 'restore',

@@ -72,6 +72,7 @@ export async function lookAtRestore(
       return await run();
     } catch (error) {
       if (error instanceof InterruptedError) throw error;
+      given.signal?.throwIfAborted();
       if (error instanceof ToolkitError) own.push(error);
       else if (found.flat().length === 0) throw error; // else it may be due to the rights that are missing
       return undefined;
@@ -104,11 +105,11 @@ export async function lookAtRestore(
   const own = images.ownPidNamespace ? [] : tasks.map(({ pid }) => pid);
   // the kernel takes its time for them, and the files theirs
   const ports = hasOwnNetwork(given.extraArgs) ? undefined : attempt(() => checkPortsFree(imagesDir, own));
-  const { keepShared } = given;
+  const { keepShared, signal } = given;
   const files = attempt(() => {
     const generation = readOrigin(imagesDir)?.generation; // each restore writes it
     const leftOut = generation && [generation.path];
-    return compareFiles(imagesDir, { keepShared, leftOut, own, withPlain });
+    return compareFiles(imagesDir, { keepShared, leftOut, own, withPlain, signal });
   });
   const [keptPorts = [], steps] = await Promise.all([ports, files]);
   return { images, options, operation, steps, keptPorts, problems: found.flat() };

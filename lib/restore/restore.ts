@@ -4,8 +4,6 @@
  * so the parent of the restored processes: it notices when they end, and collects them.
  * @module
  */
-import { readFileSync } from 'node:fs';
-import { constants } from 'node:os';
 import { join, resolve } from 'node:path';
 import { makeTemporaryDirectory, removeTemporaryDirectory } from '../directory.ts';
 import {
@@ -30,7 +28,14 @@ import {
   type Trace,
   type UsedPlugin,
 } from '../criu/index.ts';
-import { applySteps, readOrigin, writeGeneration, type WrittenGeneration } from '../kept/index.ts';
+import {
+  applySteps,
+  endGeneration,
+  readOrigin,
+  removeStaleGenerations,
+  writeGeneration,
+  type WrittenGeneration,
+} from '../kept/index.ts';
 import { UsageError } from '../errors.ts';
 import { checkRights } from '../machine/index.ts';
 import {
@@ -56,6 +61,7 @@ import { restoreIsolated, type Isolation, type IsolationOptions } from './isolat
 import { checkPidsFree, readRestorableImages, type RestorableImages } from './images.ts';
 import { chooseImages, noTerminal } from './without-terminal.ts';
 import type { EarlyHelper } from '../pool/index.ts';
+import { checkRestored, readPidFile } from './outcome.ts';
 import { prepareRestore, type Prepared } from './prepare.ts';
 
 /** The kernel stops a task only when it next runs. Milliseconds. */
@@ -182,16 +188,6 @@ function createRun(
   };
 }
 
-/** The root task's pid in this namespace; CRIU writes it as soon as it is known. */
-function readPidFile(pidFile: string): number | undefined {
-  try {
-    const pid = Number(readFileSync(pidFile, 'utf8').trim());
-    return Number.isSafeInteger(pid) && pid > 0 ? pid : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
 /** Ends what a failed restore left. Its pids were free before, so any descendant of ours that has one came from it. */
 async function endLeftOvers(images: RestorableImages, rootPid: number | undefined): Promise<void> {
   const pids = images.ownPidNamespace ? [] : images.tasks.map((task) => task.pid);
@@ -206,25 +202,6 @@ function findWarnings(images: RestorableImages, result: CriuResult): string[] {
   return [
     'the plugin wrote no status file, so it is not known whether device memory was restored: either the plugin is not from this project, or the run directory is not writable',
   ];
-}
-
-/**
- * A criu that SIGTERM or SIGINT ended during the restore kills what it has restored, and exits with 0.
- * @returns how the root task has already ended; `undefined` while it runs
- */
-async function checkRestored(pid: number, imagesDir: string, run: CriuRun): Promise<ExitStatus | undefined> {
-  if (isAlive(pid)) return undefined;
-  const status = await waitForExit(pid);
-  const wasKilled = status?.kind === 'signaled' && status.signal === constants.signals.SIGKILL;
-  if (status !== undefined && status.kind !== 'unknown' && !wasKilled) return status;
-  const what = wasKilled ? `${pid} was killed by SIGKILL` : `there is no process ${pid}`;
-  throw new RestoreError(
-    'ERR_RESTORE_FAILED',
-    `cannot restore ${imagesDir}: criu exited with 0, but ${what}`,
-    {
-      hint: `the checkpoint is unchanged: restore it again, and do not signal criu meanwhile; the log is ${run.workDir}/restore.log`,
-    },
-  );
 }
 
 /**
@@ -279,11 +256,15 @@ function postRestore(
   return command === undefined ? [] : postRestoreArguments(dir, { command, imagesDir, workDir, generation });
 }
 
-/** Brings back files and runs criu. What can still be refused comes before anything is changed. */
+/**
+ * Brings back files and runs criu. What can still be refused comes before anything is changed.
+ * @param onEnd called with its pid when the program has ended
+ */
 async function runRestore(
   { images, options, operation, steps, keptPorts }: Prepared,
   pidFile: string,
   trace: Trace | undefined,
+  onEnd: (pid: number) => void,
 ): Promise<RestoredProcess> {
   const { root } = images;
   const leaveStopped = staysStopped(options);
@@ -294,7 +275,7 @@ async function runRestore(
   let broughtBack: string[];
   let result: CriuResult;
   try {
-    broughtBack = applySteps(operation.imagesDir, steps);
+    broughtBack = await applySteps(operation.imagesDir, steps, options.signal);
     await freeKeptPorts(keptPorts);
     result = await runCriu(run);
     trace?.add(run, result);
@@ -315,11 +296,13 @@ async function runRestore(
   if (pid === undefined) {
     throw new RestoreError('ERR_RESTORE_PID', `criu did not write the restored pid to ${pidFile}`);
   }
+  markRestored(pid, () => {
+    onEnd(pid);
+  });
   const ended = await checkRestored(pid, operation.imagesDir, run).catch(async (error: unknown) => {
     await endLeftOvers(images, pid);
     throw error;
   });
-  markRestored(pid);
   // returns at once if something has already woken it
   if (run.leaveStopped === true) await waitUntilStopped(pid, STOP_MS);
   return createProcess(
@@ -387,10 +370,13 @@ async function restorePrepared(
   try {
     const env = { ...options.env, ...early[0]?.env };
     const next = generation && writeGeneration(generation);
+    if (generation) removeStaleGenerations();
     const written = typeof next === 'object' ? next : undefined;
     const extraArgs = [...(options.extraArgs ?? []), ...postRestore(options, operation, scratch, written)];
     const prepared = { images, options: { ...options, env, extraArgs }, operation, steps, keptPorts };
-    const restored = await runRestore(prepared, join(scratch, 'pid'), trace);
+    const restored = await runRestore(prepared, join(scratch, 'pid'), trace, (pid) => {
+      if (written) endGeneration(generation?.path ?? '', pid);
+    });
     restored.result.generation = written?.number;
     if (typeof next === 'string') restored.result.warnings.push(next);
     return restored;

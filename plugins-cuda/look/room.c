@@ -96,7 +96,8 @@ static void judge_store(struct state *s, uint64_t copied, uint64_t available)
 	if (s->request->images_dir < 0 || fstatfs(s->request->images_dir, &fs))
 		return;
 	each_process(p, s) need += p->anonymous;
-	room = (uint64_t)fs.f_bavail * fs.f_bsize;
+	/* A tmpfs without a limit reports no blocks. */
+	room = fs.f_blocks ? (uint64_t)fs.f_bavail * fs.f_bsize : UINT64_MAX;
 	/* A tmpfs takes its space from the memory into which the driver copies. */
 	if (is_in_memory(s->request->images_dir) && available != UINT64_MAX) {
 		const uint64_t rest = available > copied ? available - copied : 0;

@@ -21,6 +21,8 @@ export class SharingServer {
   readonly #machine: Machine;
   readonly #disk = mkdtempSync(join(tmpdir(), 'ccr-sharing-'));
   readonly #name = `ccr-sharing-${process.pid}-${(started += 1)}`;
+  /** What its processes share: 100 MiB, of which they use a byte at each end. */
+  readonly segment = `/dev/shm/${this.#name}`;
   readonly #files = new MemoryFiles();
 
   private constructor(machine: Machine) {

@@ -41,7 +41,7 @@ export interface SourcePiece {
   length: number;
   /** The name of the file that it belongs to, in the image; device memory has none until its block is known. */
   target: string | undefined;
-  /** What decides where blocks end, the same for the same bytes; `undefined`: their SHA-256 does, which is not known yet. */
+  /** What decides where blocks end, the same for the same bytes; `undefined`: their CRC does, which is not known yet. */
   mark: bigint | undefined;
 }
 

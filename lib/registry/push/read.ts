@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /** Reads the bytes of blocks where they are, in the files of an images directory. @module */
-import { createHash } from 'node:crypto';
 import { closeSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import type { PlannedPart } from './blocks.ts';
 import type { SourcePiece } from './contents.ts';
 
@@ -75,18 +75,22 @@ export function* runsOf({ dir, parts }: BlobParts): Generator<Buffer> {
   }
 }
 
-/** Looks at pieces of host memory. @returns for each, what decides where blocks end; `undefined`: it is zero */
+/**
+ * Looks at pieces of host memory. The same bytes have the same mark, which nothing else is known by: a CRC takes a third of
+ * the time of SHA-256.
+ * @returns for each, what decides where blocks end; `undefined`: it is zero
+ */
 export function marksOf(dir: string, pieces: readonly Range[]): (bigint | undefined)[] {
   const reader = new Reader(dir);
   try {
     return pieces.map((piece) => {
-      const hash = createHash('sha256');
+      let mark = 0;
       let nrZeroes = 0;
       for (const run of reader.runs(piece)) {
-        hash.update(run);
+        mark = crc32(run, mark);
         if (run.equals(ZEROES.subarray(0, run.length))) nrZeroes += run.length;
       }
-      return nrZeroes === piece.length ? undefined : hash.digest().readBigUInt64LE();
+      return nrZeroes === piece.length ? undefined : BigInt(mark);
     });
   } finally {
     reader.close();

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 #include "test/look/look_test.h"
@@ -116,12 +117,36 @@ static void test_store(void)
 	close(request.images_dir);
 }
 
+/* It reports no blocks, and has what the machine has. */
+static void test_store_without_limit(void)
+{
+	char dir[] = "/tmp/look-room-XXXXXX";
+
+	if (!mkdtemp(dir) || mount("none", dir, "tmpfs", 0, "size=0")) {
+		perror("skipped: a tmpfs without a limit");
+		rmdir(dir);
+		return;
+	}
+	fake_cuda(ROOT_PID, 0);
+	request.uses_pool = true;
+	fake_thread(ROOT_PID, ROOT_PID + 9, "criu-cuda-svc", "S (sleeping)", 0);
+	request.images_dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	use_device_memory(ROOT_PID, 60);
+	CHECK(look_finds(""));
+	use_device_memory(ROOT_PID, 70);
+	CHECK(look_finds("store-space 5000000"));
+	CHECK(!strcmp(detail_of(CCR_LOOK_STORE_SPACE), "about 70.0 GiB, and there are 64.0 GiB"));
+	close(request.images_dir);
+	umount(dir);
+	rmdir(dir);
+}
+
 int main(int argc, char **argv)
 {
 	void (*const tests[])(void) = {
-		test_machine, test_images_in_memory, test_interceptor,
-		test_cgroup,  test_cgroup_version1,  test_sum,
-		test_store,
+		test_machine, test_images_in_memory,	test_interceptor,
+		test_cgroup,  test_cgroup_version1,	test_sum,
+		test_store,   test_store_without_limit,
 	};
 
 	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {

@@ -107,6 +107,39 @@ it("takes the pid of a waiting criu-cuda restore for its program's", async () =>
   expect(readdirSync(second)).toContain(`core-${pid}.img`);
 });
 
+/** Starts a command in the place of a shell that leaves it a sidecar with a session of its own. */
+function startWithSidecar(words: readonly string[]): ChildProcess {
+  const script = `setsid sleep 3600 & until grep -q '^[0-9]* (sleep)' /proc/$!/stat; do :; done; exec "$0" "$@"`;
+  return start(['sh', '-c', script, ...words]);
+}
+
+it('takes its own program, not a sidecar that a shell has started before', async () => {
+  const run = startWithSidecar([...cliWords, 'run', '--', ...program]);
+  const pid = pidOf(await ask('status'));
+  const dir = join(machine.imagesDir, 'first');
+  const first = await cli('checkpoint', String(run.pid), dir);
+  expect(first.stdout + first.stderr).toContain(`${run.pid} is the criu-cuda that waits for ${pid}`);
+  expect(readdirSync(dir)).toContain(`core-${pid}.img`);
+
+  const output = join(machine.dir, 'output');
+  writeFileSync(output, '');
+  const restored = startWithSidecar([
+    'sh',
+    '-c',
+    `exec "$0" "$@" >> ${output} 2>&1`,
+    ...cliWords,
+    'restore',
+    dir,
+  ]);
+  expect(await restoredPid(output)).toBe(pid);
+  const sidecar = readProcessTree(restored.pid ?? 0).find(({ comm }) => comm === 'sleep');
+  expect(sidecar).toMatchObject({ ppid: restored.pid, session: sidecar?.pid });
+  const second = join(machine.imagesDir, 'second');
+  const again = await cli('checkpoint', '--leave-running', String(restored.pid), second);
+  expect(again.stdout + again.stderr).toContain(`${restored.pid} is the criu-cuda that waits for ${pid}`);
+  expect(readdirSync(second)).toContain(`core-${pid}.img`);
+});
+
 it.each([{ options: [] }, { options: ['--isolated'] }])(
   'says that a restore $options has not restored its program yet, and never takes a helper for it',
   async ({ options }) => {

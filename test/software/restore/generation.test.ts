@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // A restored program learns of it from its generation file, and a command can run before it does.
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -156,4 +158,23 @@ it('leaves nothing of a program whose command fails', async () => {
   expect(isAlive(pid)).toBe(false);
   await restore(['--post-restore', 'true']);
   expect((await ask()).text).toMatch(/^1 /);
+});
+
+it('is removed with the program that a restore waits for, and made again by the next restore', async () => {
+  const pid = await start();
+  ({ path } = await ask());
+  await dump(pid);
+  for (let round = 0; round < 2; round++) {
+    const words = [join(projectRoot, 'dist/cli.js'), 'restore', machine.imagesDir];
+    const waits = spawn(process.execPath, words, {
+      env: { ...process.env, ...machine.env },
+      stdio: 'ignore',
+    });
+    const ended = once(waits, 'exit');
+    await waitUntil(() => isAlive(pid));
+    expect((await ask()).text).toMatch(/^1 /);
+    process.kill(pid, 'SIGKILL');
+    expect(await ended).toEqual([137, null]);
+    expect(existsSync(path)).toBe(false);
+  }
 });

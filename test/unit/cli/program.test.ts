@@ -107,6 +107,13 @@ describe('main', () => {
     expect([stderr(), code]).toEqual(['', 2]);
   });
 
+  it('shows help and version as text beside --json: they are for people', async () => {
+    for (const flag of ['--help', '--version']) {
+      const [text, json] = [await call(flag), await call('--json', flag)];
+      expect([json.stdout(), json.stderr(), json.code]).toEqual([text.stdout(), '', 0]);
+    }
+  });
+
   it('can exit with an error code without an error', async () => {
     const path = join(dir, 'text.so');
     writeFileSync(path, 'text');
