@@ -62,6 +62,7 @@ import {
   keepImages,
   lockImagesDir,
   prepareImagesDir,
+  reserveRoom,
   rollBackImages,
 } from './images-dir.ts';
 import { checkpointIsolated } from './isolated.ts';
@@ -336,10 +337,17 @@ async function checkpointTree(
     const { imagesDir, workDir } = operation;
     const lock = lockImagesDir(imagesDir);
     let result: CriuResult;
+    let giveRoom: (() => void) | undefined;
+    const completeHere = (isRunning: boolean): string[] => {
+      giveRoom?.();
+      giveRoom = undefined;
+      return completeImages(imagesDir, { ...complete, isRunning });
+    };
     try {
+      giveRoom = reserveRoom(imagesDir);
       const stopped = leaveRunning
         ? await actWhileStopped(() => {
-            completed = completeImages(imagesDir, { ...complete, isRunning: false });
+            completed = completeHere(false);
           })
         : undefined;
       const script = { networkLock: networkLock?.method, actionScript: stopped?.script };
@@ -348,8 +356,9 @@ async function checkpointTree(
         stopped?.close(),
       );
       if (leaveRunning) throwIfLost(pid, run, result, imagesDir);
-      completed ??= completeImages(imagesDir, { ...complete, isRunning: leaveRunning });
+      completed ??= completeHere(leaveRunning);
     } finally {
+      giveRoom?.();
       lock.release();
     }
     const { memory = [], fallbacks = [] } = result.status ?? {};

@@ -4,8 +4,8 @@
  * length.
  * @module
  */
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { replaceFile } from '../directory.ts';
 import { isErrno } from '../errno.ts';
 import { CodedError } from '../errors.ts';
 import { decodeMessage, encodeMessage, ProtobufError, type Schema } from '../protobuf.ts';
@@ -151,15 +151,6 @@ export function appendMessages<Message extends object>(
   return Buffer.concat([bytes, ...messages.map((message) => withLength(encodeMessage(schema, message)))]);
 }
 
-/** Name of the file that replaces an image, until it is complete. */
-const NEW_IMAGE = 'criu-cuda-new.img';
-
-function replace(path: string, bytes: Buffer): void {
-  const scratch = join(dirname(path), NEW_IMAGE);
-  writeFileSync(scratch, bytes, { mode: 0o600, flush: true });
-  renameSync(scratch, path);
-}
-
 /**
  * Changes some messages of an image file, see {@link changeMessages}. The file is replaced at once.
  * @returns its contents
@@ -173,7 +164,7 @@ export function changeImage<Message extends object>(
 ): Buffer {
   const before = readFileSync(path);
   const after = changeMessages(before, kind, schema, change, mayChange);
-  if (after !== before && !after.equals(before)) replace(path, after);
+  if (after !== before && !after.equals(before)) replaceFile(path, after);
   return after;
 }
 
@@ -184,7 +175,7 @@ export function appendToImage<Message extends object>(
   messages: readonly Partial<Message>[],
 ): void {
   const added = messages.map((message) => withLength(encodeMessage(schema, message)));
-  replace(path, Buffer.concat([readFileSync(path), ...added]));
+  replaceFile(path, Buffer.concat([readFileSync(path), ...added]));
 }
 
 /** Reads every message of an image file. @returns `undefined` when the file or its directory does not exist */

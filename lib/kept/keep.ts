@@ -4,14 +4,17 @@
  * would find nothing, and a second one would find what the first has left.
  * @module
  */
-import { lstatSync, statfsSync, unlinkSync, writeFileSync } from 'node:fs';
+import { lstatSync, statfsSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { removeFile } from '../directory.ts';
+import { removeFile, replaceFile } from '../directory.ts';
 import { copyContents } from './contents.ts';
 import { findHolder } from './holders.ts';
 import { listFiles, type ListedFile } from './list.ts';
 import { createManifest, keptName, manifestName, type ManifestFile } from './manifest.ts';
 import type { Samples } from './version.ts';
+
+/** Kept files leave this much for the manifest and for what else is written after criu. Bytes. */
+export const MANIFEST_ROOM = 1024 * 1024;
 
 /** Larger files in memory are not kept. Bytes. */
 const MEMORY_BYTES = 64 * 1024 * 1024;
@@ -65,7 +68,7 @@ function hasRoom(dir: string, bytes: number): boolean {
 function copyFile(imagesDir: string, name: string, { file, dev, ino }: ListedFile): boolean {
   const target = join(imagesDir, name);
   try {
-    if (!hasRoom(imagesDir, usedBytes(file))) return false;
+    if (!hasRoom(imagesDir, usedBytes(file) + MANIFEST_ROOM)) return false;
     copyContents(file.paths[0] ?? '', { dev, ino, size: file.size }, target);
     return true;
   } catch {
@@ -99,10 +102,7 @@ export function keepFiles(imagesDir: string, options: KeepOptions): ManifestFile
     if (isOfDump && isKept(one, limitBytes) && copyFile(imagesDir, keptName(index), one))
       file.kept = keptName(index);
   }
-  writeFileSync(join(imagesDir, manifestName), `${JSON.stringify(createManifest(files))}\n`, {
-    mode: 0o600,
-    flush: true,
-  });
+  replaceFile(join(imagesDir, manifestName), `${JSON.stringify(createManifest(files))}\n`);
   const kept = removesLinks ? files.filter((file) => file.kept !== undefined) : [];
   for (const path of kept.flatMap(({ paths }) => paths).filter(isLinkRemap)) unlinkSync(path);
   return files;

@@ -4,8 +4,9 @@
  * Images without it are restored without what it is for.
  * @module
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { replaceFile } from '../directory.ts';
 import { isErrno } from '../errno.ts';
 import { KeptFilesError } from './error.ts';
 import type { Generation } from './generation.ts';
@@ -22,7 +23,7 @@ export interface Origin {
 
 /** Writes it into complete images. */
 export function writeOrigin(imagesDir: string, origin: Origin): void {
-  writeFileSync(join(imagesDir, NAME), `${JSON.stringify(origin)}\n`, { mode: 0o600, flush: true });
+  replaceFile(join(imagesDir, NAME), `${JSON.stringify(origin)}\n`);
 }
 
 const isCount = (value: unknown): boolean =>
