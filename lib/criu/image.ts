@@ -15,6 +15,7 @@ const IMG_SERVICE_MAGIC = 0x55105940;
 
 /** The second magic number: the kind of the image. */
 export const imageMagic = {
+  core: 0x55053847,
   fdinfo: 0x56213732,
   files: 0x56303138,
   ids: 0x54432030,
