@@ -44,11 +44,17 @@ function isOrigin(value: unknown): value is Origin {
  */
 export function readOrigin(imagesDir: string): Origin | undefined {
   const path = join(imagesDir, NAME);
+  let text: string;
   try {
-    const value: unknown = JSON.parse(readFileSync(path, 'utf8'));
-    if (isOrigin(value)) return value;
+    text = readFileSync(path, 'utf8');
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
+    throw error;
+  }
+  try {
+    const value: unknown = JSON.parse(text);
+    if (isOrigin(value)) return value;
+  } catch (error) {
     throw new KeptFilesError(`${path} is damaged`, { cause: error });
   }
   throw new KeptFilesError(`${path} is damaged`);
