@@ -265,7 +265,12 @@ export async function checkpoint(given: CheckpointOptions): Promise<CheckpointRe
       'omit the trace',
     );
   if (isolated) return checkpointIsolated(options, isolated);
-  return withTrace('checkpoint', given.trace, (trace) => checkpointHere(options, trace));
+  return withTrace(
+    'checkpoint',
+    given.trace,
+    (trace) => checkpointHere(options, trace),
+    ({ warnings }) => warnings,
+  );
 }
 
 async function checkpointHere(given: CheckpointOptions, trace: Trace | undefined): Promise<CheckpointResult> {
