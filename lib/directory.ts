@@ -10,10 +10,12 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  renameSync,
   rmdirSync,
   rmSync,
   statSync,
   unlinkSync,
+  writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
@@ -50,6 +52,21 @@ export function removeFile(path: string): void {
     unlinkSync(path);
   } catch (error) {
     if (!isErrno(error, 'ENOENT')) throw error;
+  }
+}
+
+/** Name of a file that replaces another, until it is complete; images have such names. */
+const NEW_FILE = 'criu-cuda-new.img';
+
+/** Writes a file that only its owner can read, and replaces an earlier one, or changes nothing, as on a full disk. */
+export function replaceFile(path: string, data: string | Uint8Array): void {
+  const scratch = join(dirname(path), NEW_FILE);
+  try {
+    writeFileSync(scratch, data, { mode: 0o600, flush: true });
+    renameSync(scratch, path);
+  } catch (error) {
+    removeFile(scratch);
+    throw error;
   }
 }
 

@@ -6,6 +6,7 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import type { Readable } from 'node:stream';
+import { isMainThread } from 'node:worker_threads';
 import { InterruptedError, CommandError, ToolkitError } from './errors.ts';
 
 /** How a program is run. */
@@ -37,6 +38,8 @@ export interface ExecOptions {
    * own children must not get it. @default true
    */
   asksGroup?: boolean | undefined;
+  /** Its file mode creation mask. @default the caller's, which is always taken in a worker thread */
+  umask?: number | undefined;
 }
 
 /** What a program did. */
@@ -160,19 +163,32 @@ function collect(
   return () => text.replace(/\r?\n$/, '');
 }
 
+/** Node has one mask for the process, which a child takes over when it is made; worker threads may not change it. */
+function withUmask<T>(umask: number | undefined, act: () => T): T {
+  if (umask === undefined || !isMainThread) return act();
+  const before = process.umask(umask);
+  try {
+    return act();
+  } finally {
+    process.umask(before);
+  }
+}
+
 function start(file: string, args: readonly string[], options: ExecOptions): ChildProcess {
   const { cwd, env, input, stdin } = options;
-  const child = spawn(file, args, {
-    cwd,
-    stdio: [
-      stdin ?? (input === undefined ? 'ignore' : 'pipe'),
-      'pipe',
-      'pipe',
-      ...(options.descriptors ?? []),
-    ],
-    detached: options.ownGroup ?? true,
-    env: { ...process.env, ...env },
-  });
+  const child = withUmask(options.umask, () =>
+    spawn(file, args, {
+      cwd,
+      stdio: [
+        stdin ?? (input === undefined ? 'ignore' : 'pipe'),
+        'pipe',
+        'pipe',
+        ...(options.descriptors ?? []),
+      ],
+      detached: options.ownGroup ?? true,
+      env: { ...process.env, ...env },
+    }),
+  );
   // a program may end without reading its input
   child.stdin?.on('error', () => undefined).end(input);
   return child;

@@ -62,6 +62,7 @@ import {
   keepImages,
   lockImagesDir,
   prepareImagesDir,
+  reserveRoom,
   rollBackImages,
 } from './images-dir.ts';
 import { checkpointIsolated } from './isolated.ts';
@@ -277,7 +278,12 @@ export async function checkpoint(given: CheckpointOptions): Promise<CheckpointRe
       'omit the trace',
     );
   if (isolated) return checkpointIsolated(options, isolated);
-  return withTrace('checkpoint', given.trace, (trace) => checkpointHere(options, trace));
+  return withTrace(
+    'checkpoint',
+    given.trace,
+    (trace) => checkpointHere(options, trace),
+    ({ warnings }) => warnings,
+  );
 }
 
 async function checkpointHere(given: CheckpointOptions, trace: Trace | undefined): Promise<CheckpointResult> {
@@ -353,11 +359,18 @@ async function checkpointTree(
     const { imagesDir, workDir } = operation;
     const lock = lockImagesDir(imagesDir);
     let result: CriuResult;
+    let giveRoom: (() => void) | undefined;
+    const completeHere = (isRunning: boolean, signal?: AbortSignal): Promise<string[]> => {
+      giveRoom?.();
+      giveRoom = undefined;
+      return completeImages(imagesDir, { ...complete, isRunning, signal });
+    };
     try {
+      giveRoom = reserveRoom(imagesDir);
       const stopped = isStopped
         ? await actWhileStopped(async (signal) => {
             findTree(); // a process that it has started since is none that shares its files
-            completed = await completeImages(imagesDir, { ...complete, isRunning: false, signal });
+            completed = await completeHere(false, signal);
           }, options.signal)
         : undefined;
       const script = { networkLock: networkLock?.method, actionScript: stopped?.script };
@@ -366,8 +379,9 @@ async function checkpointTree(
         stopped?.close(),
       );
       if (leaveRunning) throwIfLost(pid, run, result, imagesDir);
-      completed ??= await completeImages(imagesDir, { ...complete, isRunning: leaveRunning });
+      completed ??= await completeHere(leaveRunning);
     } finally {
+      giveRoom?.();
       lock.release();
     }
     const { memory = [], fallbacks = [] } = result.status ?? {};

@@ -4,7 +4,7 @@
  * restore will do differently.
  * @module
  */
-import { adjustImages, readOpenFiles } from '../criu/index.ts';
+import { adjustImages, dropParentSignal, readOpenFiles } from '../criu/index.ts';
 import { describeError } from '../errors.ts';
 import {
   isLinkRemap,
@@ -59,6 +59,9 @@ function remapWarnings(imagesDir: string): string[] {
   ];
 }
 
+const parentWarning = (signal: string): string =>
+  `the program gets ${signal} when its parent ends; a restore does not ask for that again, since its parent is criu then, which ends`;
+
 const isIncomplete = (error: unknown): string =>
   `the images are complete as CRIU's, but not ours: ${describeError(error)}; a restore may need the same files and connections`;
 
@@ -72,6 +75,8 @@ export async function completeImages(imagesDir: string, options: CompleteOptions
   const { signal } = options;
   const warnings: string[] = [];
   try {
+    const parentSignal = dropParentSignal(imagesDir);
+    if (parentSignal !== undefined) warnings.push(parentWarning(parentSignal));
     const adjusted = adjustImages(imagesDir, keepConnections);
     warnings.push(...outsideWarnings(adjusted), ...(isRunning ? remapWarnings(imagesDir) : []));
     writeOrigin(imagesDir, { bootId: readBootId(), generation });

@@ -3,9 +3,21 @@
  * The directory a checkpoint is written to.
  * @module
  */
-import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, statSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmdirSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
-import { isKeptName, manifestName } from '../kept/index.ts';
+import { isErrno } from '../errno.ts';
+import { isKeptName, MANIFEST_ROOM, manifestName } from '../kept/index.ts';
 import { checkWritable, makeDirectory, removeFile, removeFlatDirectory } from '../directory.ts';
 import { lockImages, type ImagesLock } from '../images-lock.ts';
 import { CheckpointError } from './error.ts';
@@ -103,6 +115,32 @@ export function prepareImagesDir(dir: string, force: boolean): void {
   if (!isCheckpoint) return;
   settle(dir);
   putAside(dir);
+}
+
+/**
+ * Takes the room of what is written after criu: where there is none, criu fails and the program runs on. The file has no
+ * name, so that nothing is left of it, however this process ends.
+ * @returns what gives the room back
+ * @throws {@link CheckpointError} there is none already
+ */
+export function reserveRoom(dir: string): () => void {
+  const path = join(dir, 'criu-cuda-reserved.img');
+  const fd = openSync(path, 'w', 0o600);
+  const release = (): void => {
+    closeSync(fd);
+  };
+  try {
+    unlinkSync(path);
+    writeFileSync(fd, Buffer.alloc(MANIFEST_ROOM));
+    return release;
+  } catch (error) {
+    release();
+    if (!isErrno(error, 'ENOSPC', 'EDQUOT')) throw error;
+    throw new CheckpointError('ERR_CHECKPOINT_IMAGES_DIR', `there is no room for images in ${dir}`, {
+      hint: 'free space on its file system, or name another directory',
+      cause: error,
+    });
+  }
 }
 
 /** Size of the images, in bytes, without the holes of kept files, of which a program may have made terabytes. */

@@ -7,6 +7,7 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { checkMaySuspendFilters, isFiltered } from '../criu/index.ts';
 import {
+  checkNoThread,
   checkPid,
   helpsRestore,
   isAlive,
@@ -127,9 +128,11 @@ function refuseContained(pid: number): void {
  * Finds the tree that `pid` names: its own, or that of the program that a `criu-cuda run` or
  * `criu-cuda restore` of this pid waits for.
  * @throws {@link CheckpointError} the tree cannot be checkpointed from here
+ * @throws `UsageError` the pid is that of a thread
  */
 export function findTarget(named: number): Target {
   checkPid(named);
+  checkNoThread(named);
   const stat = readStat(named);
   if (!stat || !isAlive(named)) {
     const zombie = stat ? ': it has ended, and its parent has not collected it' : '';

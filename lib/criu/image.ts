@@ -4,8 +4,8 @@
  * length.
  * @module
  */
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { replaceFile } from '../directory.ts';
 import { isErrno } from '../errno.ts';
 import { CodedError } from '../errors.ts';
 import { decodeMessage, encodeMessage, ProtobufError, type Schema } from '../protobuf.ts';
@@ -15,6 +15,7 @@ const IMG_SERVICE_MAGIC = 0x55105940;
 
 /** The second magic number: the kind of the image. */
 export const imageMagic = {
+  core: 0x55053847,
   fdinfo: 0x56213732,
   files: 0x56303138,
   ids: 0x54432030,
@@ -151,15 +152,6 @@ export function appendMessages<Message extends object>(
   return Buffer.concat([bytes, ...messages.map((message) => withLength(encodeMessage(schema, message)))]);
 }
 
-/** Name of the file that replaces an image, until it is complete. */
-const NEW_IMAGE = 'criu-cuda-new.img';
-
-function replace(path: string, bytes: Buffer): void {
-  const scratch = join(dirname(path), NEW_IMAGE);
-  writeFileSync(scratch, bytes, { mode: 0o600, flush: true });
-  renameSync(scratch, path);
-}
-
 /**
  * Changes some messages of an image file, see {@link changeMessages}. The file is replaced at once.
  * @returns its contents
@@ -173,7 +165,7 @@ export function changeImage<Message extends object>(
 ): Buffer {
   const before = readFileSync(path);
   const after = changeMessages(before, kind, schema, change, mayChange);
-  if (after !== before && !after.equals(before)) replace(path, after);
+  if (after !== before && !after.equals(before)) replaceFile(path, after);
   return after;
 }
 
@@ -184,7 +176,7 @@ export function appendToImage<Message extends object>(
   messages: readonly Partial<Message>[],
 ): void {
   const added = messages.map((message) => withLength(encodeMessage(schema, message)));
-  replace(path, Buffer.concat([readFileSync(path), ...added]));
+  replaceFile(path, Buffer.concat([readFileSync(path), ...added]));
 }
 
 /** Reads every message of an image file. @returns `undefined` when the file or its directory does not exist */

@@ -99,4 +99,5 @@ export type { TraceDocument, TraceEvent } from './trace/events.ts';
 export { checkMaySuspendFilters, imagesHaveFilter, isFiltered } from './seccomp.ts';
 export { readListening, readListeningPorts, readSocketPaths, type ListeningSocket } from './open/sockets.ts';
 export { readMonotonicSeconds } from './clocks.ts';
+export { dropParentSignal } from './parent-signal.ts';
 export { readDumpStats, readRestoreStats, type DumpStats, type RestoreStats } from './stats.ts';

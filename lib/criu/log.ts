@@ -26,7 +26,9 @@ const LEAST_ROOM = 64 << 10;
 /** Before a line: the time, `pie:` when code in a restored process writes it, and the pid. */
 const STAMP = /^\(\d+\.\d+\)\s*(?:pie: )?(?:\d+: )?\s*/;
 const ERROR_LINE = /^Error \([^)]*\): (.*)$/;
-const PLUGIN_LINE = /^cuda_plugin: (.*)$/;
+const PLUGIN_LINE = /^cuda_plugin: (?!hooks took )(.*)$/;
+/** A warning that CRIU fails after, without an error that says so. */
+const SEIZE_LINE = /^Warn {2}\([^)]*\): (Unable to (?:seize|interrupt) task: .*)$/;
 
 const DONE = /^(?:Dumping|Restore) finished successfully/;
 
@@ -222,7 +224,7 @@ const remedies: readonly Remedy[] = [
   { pattern: new RegExp(FULL), hint: spaceHint },
   {
     pattern: /CAP_(SYS_ADMIN|CHECKPOINT_RESTORE)|Unable to (seize|interrupt).*not permitted/i,
-    hint: 'run as root; a process that is traced by a debugger cannot be dumped',
+    hint: 'run as root; a process that is traced, by a debugger or by another dump, cannot be dumped: try again when that has ended',
   },
 ];
 
@@ -236,7 +238,10 @@ export function summarizeCriuLog(text: string): CriuLogSummary {
   // a plugin's line has no level: it is the cause when CRIU itself names none
   const plugin = lines.flatMap((line) => PLUGIN_LINE.exec(line)?.[1] ?? []).at(-1);
   const isDone = lines.some((line) => DONE.test(line)); // what failed, if anything, is not in this log
-  if (causes.length === 0 && plugin !== undefined && !isDone) causes.push(plugin);
+  if (causes.length === 0 && !isDone) {
+    const seizing = lines.flatMap((line) => SEIZE_LINE.exec(line)?.[1] ?? []);
+    causes.push(...(seizing.length > 0 ? seizing : plugin === undefined ? [] : [plugin]));
+  }
   const known = remedies
     .map(({ pattern, hint }) => {
       const error = causes.find((cause) => pattern.test(cause));

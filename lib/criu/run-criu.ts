@@ -134,6 +134,8 @@ function execOptions(run: CriuRun, onSpawn: (pid: number) => void): ExecOptions 
     asksGroup: run.stage === 'dump',
     ...(run.keepTerminal === true ? { stdin: 'inherit' } : {}),
     descriptors: run.descriptors,
+    // criu's images would be readable for all, in a directory that was there before
+    ...(run.stage === 'dump' ? { umask: 0o077 } : {}),
     env: run.stage === 'restore' ? { ...whoWaits, ...run.env } : run.env,
     signal: run.signal,
     keepSuccess: true,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /** The files of a dumped tree that are not in CRIU's images. @module */
 export { KeptFilesError } from './error.ts';
-export { isLinkRemap, keepFiles, type KeepOptions } from './keep.ts';
+export { isLinkRemap, keepFiles, MANIFEST_ROOM, type KeepOptions } from './keep.ts';
 export { bytesInMemory } from './in-memory.ts';
 export { sampleAhead } from './sample-ahead.ts';
 export { Samples } from './version.ts';

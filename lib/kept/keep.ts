@@ -4,16 +4,19 @@
  * would find nothing, and a second one would find what the first has left.
  * @module
  */
-import { lstatSync, unlinkSync, writeFileSync } from 'node:fs';
+import { lstatSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { createPause, type Pause } from '../abortable.ts';
-import { removeFile } from '../directory.ts';
+import { removeFile, replaceFile } from '../directory.ts';
 import { fileSystemRoom } from '../machine/index.ts';
 import { copyContents } from './contents.ts';
 import { findHolder } from './holders.ts';
 import { listFiles, type ListedFile } from './list.ts';
 import { createManifest, keptName, manifestName, type ManifestFile } from './manifest.ts';
 import type { Samples } from './version.ts';
+
+/** Kept files leave this much for the manifest and for what else is written after criu. Bytes. */
+export const MANIFEST_ROOM = 1024 * 1024;
 
 /** Larger files in memory are not kept. Bytes. */
 const MEMORY_BYTES = 64 * 1024 * 1024;
@@ -69,7 +72,7 @@ async function copyFile(
 ): Promise<boolean> {
   const target = join(imagesDir, name);
   try {
-    if (usedBytes(file) > fileSystemRoom(imagesDir).freeBytes) return false;
+    if (usedBytes(file) + MANIFEST_ROOM > fileSystemRoom(imagesDir).freeBytes) return false;
     await copyContents(file.paths[0] ?? '', { dev, ino, size: file.size }, target, pause);
     return true;
   } catch {
@@ -107,10 +110,7 @@ export async function keepFiles(imagesDir: string, options: KeepOptions): Promis
     if (!isOfDump || !isKept(one, limitBytes)) continue;
     if (await copyFile(imagesDir, keptName(index), one, signal, pause)) file.kept = keptName(index);
   }
-  writeFileSync(join(imagesDir, manifestName), `${JSON.stringify(createManifest(files))}\n`, {
-    mode: 0o600,
-    flush: true,
-  });
+  replaceFile(join(imagesDir, manifestName), `${JSON.stringify(createManifest(files))}\n`);
   const kept = removesLinks ? files.filter((file) => file.kept !== undefined) : [];
   for (const path of kept.flatMap(({ paths }) => paths).filter(isLinkRemap)) unlinkSync(path);
   return files;

@@ -4,8 +4,9 @@
  * Images without it are restored without what it is for.
  * @module
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { replaceFile } from '../directory.ts';
 import { isErrno } from '../errno.ts';
 import { KeptFilesError } from './error.ts';
 import type { Generation } from './generation.ts';
@@ -22,7 +23,7 @@ export interface Origin {
 
 /** Writes it into complete images. */
 export function writeOrigin(imagesDir: string, origin: Origin): void {
-  writeFileSync(join(imagesDir, NAME), `${JSON.stringify(origin)}\n`, { mode: 0o600, flush: true });
+  replaceFile(join(imagesDir, NAME), `${JSON.stringify(origin)}\n`);
 }
 
 const isCount = (value: unknown): boolean =>
@@ -43,11 +44,17 @@ function isOrigin(value: unknown): value is Origin {
  */
 export function readOrigin(imagesDir: string): Origin | undefined {
   const path = join(imagesDir, NAME);
+  let text: string;
   try {
-    const value: unknown = JSON.parse(readFileSync(path, 'utf8'));
-    if (isOrigin(value)) return value;
+    text = readFileSync(path, 'utf8');
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
+    throw error;
+  }
+  try {
+    const value: unknown = JSON.parse(text);
+    if (isOrigin(value)) return value;
+  } catch (error) {
     throw new KeptFilesError(`${path} is damaged`, { cause: error });
   }
   throw new KeptFilesError(`${path} is damaged`);

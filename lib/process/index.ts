@@ -28,6 +28,7 @@ export {
 export { readMemoryMap, readMemoryPages, type MemoryMapOptions, type MemoryOptions } from './mappings.ts';
 export { parseMemory, readMemorySummary, type MemorySummary } from './memory.ts';
 export {
+  checkNoThread,
   checkPid,
   describeProcess,
   isAlive,

@@ -100,13 +100,37 @@ export function checkPid(pid: unknown): void {
   throw new UsageError(`${typeof pid === 'string' ? JSON.stringify(pid) : String(pid)} is not a pid`);
 }
 
+/** Of linux/sched.h. */
+const PF_EXITING = 0x4;
+const PF_KTHREAD = 0x20_0000;
+/** @param stat a line of /proc/PID/stat */
+function hasFlag(stat: string, flag: number): boolean {
+  const flags = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[6];
+  return (Number(flags) & flag) !== 0;
+}
+
+const numberOf = (status: string, name: string): number =>
+  Number(new RegExp(`^${name}:\\s*(\\d+)$`, 'm').exec(status)?.[1] ?? NaN);
+
+/**
+ * A thread has a directory in /proc, too, and the kernel's threads look like processes.
+ * @throws {@link UsageError} the pid is that of a thread; which process it belongs to
+ */
+export function checkNoThread(pid: number): void {
+  const status = readText(`/proc/${pid}/status`) ?? '';
+  const process = numberOf(status, 'Tgid');
+  if (process > 0 && process !== pid)
+    throw new UsageError(`${pid} is a thread of process ${process}`, `the pid is ${process}`);
+  if (hasFlag(readText(`/proc/${pid}/stat`) ?? '', PF_KTHREAD))
+    throw new UsageError(`${pid} is a thread of the kernel`, 'name a process');
+}
+
 /** Whether the process exists and is not a zombie; a stopped one is alive. */
 export function isAlive(pid: number): boolean {
   const state = readStat(pid)?.state;
   return state !== undefined && state !== 'Z' && state !== 'X';
 }
 
-const PF_EXITING = 0x4; // linux/sched.h
 const SIGKILL_BIT = 1n << 8n;
 
 function isThreadEnding(pid: number, tid: string): boolean {
@@ -115,9 +139,7 @@ function isThreadEnding(pid: number, tid: string): boolean {
   const pending = [...status.matchAll(/^(?:SigPnd|ShdPnd):\s*([0-9a-f]+)$/gm)];
   if (pending.some(([, mask]) => (BigInt(`0x${mask}`) & SIGKILL_BIT) !== 0n)) return true;
   const stat = readText(`/proc/${pid}/task/${tid}/stat`);
-  if (stat === undefined) return true;
-  const flags = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[6];
-  return (Number(flags) & PF_EXITING) !== 0;
+  return stat === undefined || hasFlag(stat, PF_EXITING);
 }
 
 /**

@@ -344,9 +344,9 @@ export async function restore(given: RestoreOptions): Promise<RestoredProcess> {
     const imagesDir = resolve(given.imagesDir);
     return restoreIsolated(given, imagesDir, readRestorableImages(imagesDir));
   }
-  return withTrace('restore', given.trace, (trace) =>
-    againWithoutLate(given, (options) => restoreHere(options, trace)),
-  );
+  const operate = (trace: Trace | undefined): Promise<RestoredProcess> =>
+    againWithoutLate(given, (options) => restoreHere(options, trace));
+  return withTrace('restore', given.trace, operate, ({ result }) => result.warnings);
 }
 
 async function restoreHere(given: RestoreOptions, trace: Trace | undefined): Promise<RestoredProcess> {

@@ -9,6 +9,7 @@ import { collectStatus, listOpStatus, tryReadOpStatus, type CudaTask } from '../
 import { UsageError } from '../errors.ts';
 import type { Environment } from '../paths.ts';
 import {
+  checkNoThread,
   checkPid,
   isAlive,
   killTree,
@@ -65,6 +66,7 @@ function findStandby(runDir: string, root: number): number | undefined {
  */
 export async function wake(pid: number, options: WakeOptions = {}): Promise<WakeResult> {
   checkPid(pid);
+  checkNoThread(pid);
   if (options.runDir !== undefined) checkPath('runDir', options.runDir);
   const runDir = options.runDir ?? loadSettings(options.env ?? process.env).settings.CRIU_CUDA_RUN_DIR;
   const criuPid = findStandby(runDir, pid);

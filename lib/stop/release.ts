@@ -4,6 +4,7 @@
  * drivers; one that the driver has checkpointed uses no GPU.
  * @module
  */
+import { setMaxListeners } from 'node:events';
 import { abortable } from '../abortable.ts';
 import { describeError, ToolkitError } from '../errors.ts';
 import {
@@ -60,6 +61,7 @@ interface Deadline {
 
 function startDeadline(timeoutMs: number): Deadline {
   const controller = new AbortController();
+  setMaxListeners(0, controller.signal); // one per process
   const end = performance.now() + timeoutMs;
   const timer = setTimeout(() => {
     controller.abort(new Error(`did not finish within ${timeoutMs / 1000} s`));

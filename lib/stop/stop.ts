@@ -7,6 +7,7 @@ import { checkMilliseconds, checkPath } from '../check.ts';
 import { UsageError } from '../errors.ts';
 import type { Environment } from '../paths.ts';
 import {
+  checkNoThread,
   checkPid,
   isAlive,
   isSameProcess,
@@ -82,12 +83,13 @@ async function killAll(root: ProcessStat): Promise<number[]> {
  * while it uses a GPU: that has hung machines with some drivers. With more than 1 GiB of device memory, or more than the
  * host has free, they are only locked: nothing of theirs runs on the GPU, and nothing is copied. Where the driver cannot do it, or not in time, the
  * processes are killed as they are, and the result says why. Their memory is not saved: use `checkpoint` for that.
- * @throws {@link UsageError} there is no such process, or its tree has this program, as that of process 1 does
+ * @throws {@link UsageError} there is no such process, only such a thread, or its tree has this program, as that of process 1 does
  * @throws {@link StopError} ERR_STOP a process was killed and has not ended after 10 seconds
  */
 export async function stopProcess(pid: number, options: StopOptions = {}): Promise<StopResult> {
   const { timeoutMs = DEFAULT_RELEASE_MS, driver, env } = options;
   checkPid(pid);
+  checkNoThread(pid);
   checkMilliseconds('timeoutMs', timeoutMs);
   if (driver !== undefined) checkPath('driver', driver);
   const root = readStat(pid);

@@ -22,6 +22,29 @@ export const PstreeEntrySchema: Schema<PstreeEntry> = {
   ],
 };
 
+export interface ThreadCoreEntry {
+  pdeathSig?: number | undefined;
+}
+
+export const ThreadCoreEntrySchema: Schema<ThreadCoreEntry> = {
+  name: 'ThreadCoreEntry',
+  fields: [
+    [8, 'pdeathSig', 'uint32', 'optional'],
+  ],
+};
+
+/** core-<tid>.img, one message. It is also written: fields that are not listed here are kept. */
+export interface CoreEntry {
+  threadCore?: ThreadCoreEntry | undefined;
+}
+
+export const CoreEntrySchema: Schema<CoreEntry> = {
+  name: 'CoreEntry',
+  fields: [
+    [5, 'threadCore', ThreadCoreEntrySchema, 'optional'],
+  ],
+};
+
 export interface PluginsEntry {
   plugins: string[];
 }

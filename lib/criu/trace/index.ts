@@ -145,18 +145,29 @@ export class Trace {
 
 /**
  * Runs an operation with its trace, if one is wanted.
- * @throws what the operation throws; {@link UsageError} the file cannot be written
+ * @param warningsOf where to say that the trace of an operation that has succeeded could not be written, as on a full disk
+ * @throws what the operation throws; {@link UsageError} the file cannot be written, and nothing was begun
  */
 export async function withTrace<T>(
   stage: 'checkpoint' | 'restore',
   options: string | TraceOptions | undefined,
   operate: (trace: Trace | undefined) => Promise<T>,
+  warningsOf: (result: T) => string[],
 ): Promise<T> {
   if (options === undefined) return operate(undefined);
   const trace = new Trace(stage, options);
-  try {
-    return await operate(trace);
-  } finally {
-    trace.end();
-  }
+  const end = (): string[] => {
+    try {
+      trace.end();
+      return [];
+    } catch (error) {
+      return [describeError(error)];
+    }
+  };
+  const result = await operate(trace).catch((error: unknown) => {
+    end();
+    throw error;
+  });
+  warningsOf(result).push(...end());
+  return result;
 }

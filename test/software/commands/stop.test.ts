@@ -132,6 +132,15 @@ describe('criu-cuda stop', () => {
     expect(isAlive(workload.pid)).toBe(false);
   });
 
+  it('says nothing else about a tree of many processes', async () => {
+    const shell = execFile('sh', ['-c', `${'sleep 1000 & '.repeat(12)} wait`]);
+    const pid = shell.pid ?? 0;
+    await waitUntil(() => readProcessTree(pid).length === 13);
+    const tree = readProcessTree(pid).map((one) => one.pid);
+    expect(await stop([pid])).toMatchObject({ exitCode: 0, stderr: '' });
+    expect(tree.filter(isAlive)).toEqual([]);
+  });
+
   it('says that the driver failed', async () => {
     const env = { SOFTCUDA_FAIL: `cuCheckpointProcessCheckpoint:1:${ILLEGAL_STATE}` };
     const { exitCode, stdout } = await stop(['--pid', workload.pid], env);

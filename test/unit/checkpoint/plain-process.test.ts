@@ -11,6 +11,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   watch,
   writeFileSync,
 } from 'node:fs';
@@ -131,6 +132,17 @@ describe('round trip', { timeout: TIMEOUT_MS }, () => {
     process.kill(pid, 'SIGUSR1');
     expect(await restored.wait()).toEqual({ kind: 'exited', code: 7 });
     expect(readStat(pid)).toBeUndefined();
+  });
+
+  it('writes images that only their owner can read, also into a directory that others can', async () => {
+    const pid = await startTree();
+    mkdirSync(shared.imagesDir, { mode: 0o755 });
+    const mask = (): string | undefined => /^Umask:.*/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[0];
+    const before = mask();
+    await checkpoint({ ...shared, pid, leaveRunning: true });
+    expect(mask()).toBe(before);
+    const isOpen = (name: string): boolean => (statSync(join(shared.imagesDir, name)).mode & 0o077) !== 0;
+    expect(readdirSync(shared.imagesDir).filter(isOpen)).toEqual([]);
   });
 
   it('restores twice from the same images', async () => {

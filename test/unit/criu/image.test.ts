@@ -27,6 +27,13 @@ const pstreeOfZombie = Buffer.from(
   'hex',
 );
 
+/** With a tag that has a wire type that does not exist. */
+function damaged(image: Buffer): Buffer {
+  const bytes = Buffer.from(image);
+  bytes[12] = 0x7f;
+  return bytes;
+}
+
 describe('readPstree', () => {
   it('gives a zombie the thread that has its pid, and not what CRIU has written', () => {
     writeFileSync(join(dir, 'pstree.img'), pstreeOfZombie);
@@ -57,18 +64,24 @@ describe('readDumpStats', () => {
     expect(readInventory(dir)).toBeUndefined();
   });
 
-  it('names a truncated file', () => {
-    writeFileSync(join(dir, 'stats-dump'), statsDump.subarray(0, -3));
-    expect(() => readDumpStats(dir)).toThrow(CriuImageError);
-    expect(() => readDumpStats(dir)).toThrow(/stats-dump: stats image: truncated in a message/);
+  it.each([
+    ['cut short', statsDump.subarray(0, -3)],
+    ['empty, as on a full disk', Buffer.alloc(0)],
+    ['damaged', damaged(statsDump)],
+  ])('returns undefined for one that is %s: the run has succeeded', (_, bytes) => {
+    writeFileSync(join(dir, 'stats-dump'), bytes);
+    expect(readDumpStats(dir)).toBeUndefined();
   });
+});
 
-  it('names a damaged file', () => {
-    const damaged = Buffer.from(statsDump);
-    damaged[12] = 0x7f; // a tag with a wire type that does not exist
-    writeFileSync(join(dir, 'stats-dump'), damaged);
-    expect(() => readDumpStats(dir)).toThrow(CriuImageError);
-    expect(() => readDumpStats(dir)).toThrow(/stats-dump: .*wire type 7/);
+describe('an image', () => {
+  it.each([
+    ['truncated', pstreeOfZombie.subarray(0, -3), /pstree.img: pstree image: truncated in a message/],
+    ['damaged', damaged(pstreeOfZombie), /pstree.img: .*wire type 7/],
+  ])('is named when it is %s', (_, bytes, message) => {
+    writeFileSync(join(dir, 'pstree.img'), bytes);
+    expect(() => readPstree(dir)).toThrow(CriuImageError);
+    expect(() => readPstree(dir)).toThrow(message);
   });
 
   it('refuses a file of another kind', () => {

@@ -55,6 +55,19 @@ describe('a log of criu', () => {
     expect(summarizeCriuLog(said.map((line) => `(00.240236) ${line}`).join('\n')).message).toBeUndefined();
   });
 
+  it('names a process that something else traces, such as another dump', () => {
+    const summary = summarizeCriuLog(
+      [
+        '(00.4) Warn  (compel/src/lib/infect.c:132): Unable to interrupt task: 7 (Operation not permitted)',
+        '(00.4) cuda_plugin: hooks took 212.3 ms (0.0 ms in the driver)',
+        '(00.4) Error (compel/src/lib/infect.c:417): Unable to detach from 7: No such process',
+        '(00.4) Error (criu/cr-dump.c:1975): Dumping FAILED.',
+      ].join('\n'),
+    );
+    expect(summary.message).toBe('Unable to interrupt task: 7 (Operation not permitted)');
+    expect(summary.hint).toMatch(/traced, by a debugger or by another dump/);
+  });
+
   it('names what made the plugin end the processes, not that CRIU found them ended', () => {
     const said =
       'cuda_plugin: device restore of 7 failed: load: cuda-1-0.img: chunk 0: the file is damaged; killing';

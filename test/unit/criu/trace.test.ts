@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
@@ -81,7 +81,7 @@ it('is written for an operation that fails, and refused before it begins where t
   const dir = mkdtempSync(join(tmpdir(), 'ccr-trace-'));
   const file = join(dir, 'trace.json');
   const fail = (): Promise<never> => Promise.reject(new Error('no criu'));
-  await expect(withTrace('restore', file, fail)).rejects.toThrow('no criu');
+  await expect(withTrace('restore', file, fail, () => [])).rejects.toThrow('no criu');
   const document = JSON.parse(readFileSync(file, 'utf8')) as TraceDocument;
   expect(readSpans(document).map(({ name }) => name)).toEqual(['restore']);
   let hasBegun = false;
@@ -89,8 +89,32 @@ it('is written for an operation that fails, and refused before it begins where t
     hasBegun = true;
     return Promise.resolve();
   };
-  await expect(withTrace('restore', join(dir, 'missing', 'trace.json'), begin)).rejects.toThrow(UsageError);
+  await expect(withTrace('restore', join(dir, 'missing', 'trace.json'), begin, () => [])).rejects.toThrow(
+    UsageError,
+  );
   expect(hasBegun).toBe(false);
   expect(existsSync(join(dir, 'missing'))).toBe(false);
+  rmSync(dir, { recursive: true });
+});
+
+it('is a warning where it cannot be written at the end: what was done is done', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'ccr-trace-'));
+  const file = join(dir, 'trace.json');
+  const losesFile = (): Promise<string[]> => {
+    rmSync(file);
+    mkdirSync(file);
+    return Promise.resolve(['first']);
+  };
+  expect(await withTrace('restore', file, losesFile, (warnings) => warnings)).toEqual([
+    'first',
+    expect.stringMatching(/^cannot write the trace: .*EISDIR/),
+  ]);
+  const fails = (): Promise<never> => {
+    rmSync(file, { recursive: true, force: true });
+    mkdirSync(file);
+    return Promise.reject(new Error('no criu'));
+  };
+  rmSync(file, { recursive: true });
+  await expect(withTrace('restore', file, fails, () => [])).rejects.toThrow('no criu');
   rmSync(dir, { recursive: true });
 });

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { projectRoot } from '../../../lib/paths.ts';
 import {
+  checkNoThread,
   describeProcess,
   isEnding,
   isSameProcess,
@@ -20,6 +22,28 @@ import { holdEnd, inNamespace } from '../../helpers/held-end.ts';
 import { waitFor } from '../../helpers/wait.ts';
 
 const endlessWords = join(projectRoot, 'test/helpers/endless_words.py');
+
+describe('checkNoThread', () => {
+  it('names the process of a thread, also of the kernel', () => {
+    const { pid } = process;
+    expect(() => {
+      checkNoThread(pid);
+    }).not.toThrow();
+    const threads = readdirSync('/proc/self/task').map(Number);
+    expect(threads.length).toBeGreaterThan(1);
+    for (const thread of threads.filter((one) => one !== pid)) {
+      expect(() => {
+        checkNoThread(thread);
+      }).toThrow(`${thread} is a thread of process ${pid}`);
+    }
+    const ofKernel = readStat(2)?.comm === 'kthreadd' ? [2] : []; // a PID namespace has none
+    for (const thread of ofKernel) {
+      expect(() => {
+        checkNoThread(thread);
+      }).toThrow('2 is a thread of the kernel');
+    }
+  });
+});
 
 describe('parseStat', () => {
   it('accepts spaces and parentheses in the name', () => {
