@@ -164,7 +164,7 @@ exit $(cat ${dir}/${name}-$calls.code)`;
   beforeEach(() => {
     for (const name of ['scripts', 'dist', 'bin', 'node_modules/.bin'])
       mkdirSync(join(dir, name), { recursive: true });
-    for (const name of ['test.mjs', 'skips.mjs', 'unsteady.mjs'])
+    for (const name of ['test.mjs', 'halves.mjs', 'skips.mjs', 'unsteady.mjs'])
       cpSync(join(projectRoot, 'scripts', name), join(dir, 'scripts', name));
     writeFileSync(join(dir, 'dist', 'cli.cjs'), 'console.log("{}");');
   });
