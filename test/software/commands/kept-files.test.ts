@@ -188,7 +188,7 @@ it('a segment that another process uses is refused by name and pid, or left as i
   const content = readFileSync(segment());
   await end(server);
   // Python's tracker of shared memory removes it if it notices the end of the server before its own
-  if (!existsSync(segment())) writeFileSync(segment(), content);
+  if (!existsSync(segment())) writeFileSync(segment(), content, { mode: 0o600 });
   const other = spawn('sh', ['-c', 'exec sleep 1000 3<>"$0"', segment()], { stdio: 'ignore' });
   children.push(other);
   await waitUntil(() => readFileSync(`/proc/${other.pid ?? 0}/comm`, 'utf8') === 'sleep\n');
