@@ -151,8 +151,8 @@ for (const driver of ['610', '615'])
     '-L',
     'driver',
   ]);
-/** Tests of multithreaded code: the interceptor, the transfer engine, the pool's sessions. */
-const THREADED = ['-R', 'intercept|transfer|image|fuzz'];
+/** Tests of multithreaded code: the interceptor, the transfer engine, the pool's sessions. image_bounds has one thread. */
+const THREADED = ['-R', 'intercept|transfer|image|fuzz', '-E', '^image_bounds$'];
 
 async function sanitized(sanitizers, more) {
   const status = await run(process.execPath, ['dist/cli.cjs', 'build', '--sanitize', sanitizers]);
