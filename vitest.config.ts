@@ -15,6 +15,24 @@ const drivers = [
   },
 ];
 
+/**
+ * Tests that need nothing of the machine but processes, memory and loopback: no podman, no packages, no files of the
+ * system. In CI they run in namespaces of their own, beside the others (`scripts/halves.mjs`); CCR_HALF is the half that
+ * is wanted.
+ */
+const apart = [
+  ...['context', 'gpu', 'group', 'parallel', 'plugin', 'pool', 'registry', 'restore'].map(
+    (dir) => `${dir}/*`,
+  ),
+  'storage/!(container)', // those start podman
+].map((path) => `test/software/${path}.test.ts`);
+const all = ['test/software/**/*.test.ts', 'test/servers/**/*.test.ts'];
+const halves: Record<string, { include: string[]; exclude: string[] }> = {
+  apart: { include: apart, exclude: [] },
+  machine: { include: all, exclude: apart },
+};
+const half = halves[process.env.CCR_HALF ?? ''] ?? { include: all, exclude: [] };
+
 // Real processes are dumped and killed: forks, and one file after the other
 // where CRIU or a GPU is involved.
 export default defineConfig({
@@ -38,7 +56,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'software',
-          include: ['test/software/**/*.test.ts', 'test/servers/**/*.test.ts'],
+          ...half,
           fileParallelism: false,
           sequence: { groupOrder: 1 },
         },

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
-// `npm run check`: checks the sources without running them. Every check runs, so that one call shows everything that
-// is wrong; the exit code is 1 if one failed. Tests are not checks: `npm test` runs them.
+// `npm run check`: checks the sources without running them. Every check runs, as many at once as there are processors, so
+// that one call shows everything that is wrong; the exit code is 1 if one failed. Tests are not checks: `npm test` runs
+// them.
 //   --only NAME,…  only these checks
 //   --write        formats the files instead
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { pythonEnvironment } from './python.mjs';
@@ -35,9 +37,10 @@ const formatters = {
     python('clang-format', ...(write ? ['-i'] : ['--dry-run', '--Werror']), ...cFiles()),
 };
 
+/** The one that takes the longest is the first. */
 const checks = {
-  ...formatters,
   eslint: () => bin('eslint', '.'),
+  ...formatters,
   types: () => bin('tsc', '-p', '.'),
   reference: () => bin('typedoc', '--emit', 'none'),
   headers: () => script('headers.mjs'),
@@ -49,20 +52,38 @@ const checks = {
   generated: () => withTools(script('protobuf.mjs', '--check')),
 };
 
-function runCheck([name, command]) {
+/** Runs a check's command. @returns its exit status, and what it printed, which others must not mix with */
+async function run(command) {
+  const [file, ...args] = command(false);
+  const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text) => (output += text));
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (status) => resolve({ status, output }));
+  });
+}
+
+/** @returns whether it found nothing */
+async function runCheck([name, command]) {
   const started = performance.now();
-  let status;
-  try {
-    const [file, ...args] = command(false);
-    const result = spawnSync(file, args, { stdio: 'inherit' });
-    if (result.error) throw result.error;
-    status = result.status;
-  } catch (error) {
-    console.error(error.message);
-  }
+  const { status, output } = await run(command).catch(({ message }) => ({ output: `${message}\n` }));
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
-  console.log(`${name}: ${status === 0 ? 'ok' : 'failed'} (${seconds} s)`);
+  process.stdout.write(`${output}${name}: ${status === 0 ? 'ok' : 'failed'} (${seconds} s)\n`);
   return status === 0;
+}
+
+/** Runs as many at once as there are processors. @returns the names of those that found something */
+async function failedOf(selected) {
+  const waiting = [...selected];
+  const failed = [];
+  const work = async () => {
+    for (let next = waiting.shift(); next; next = waiting.shift())
+      if (!(await runCheck(next))) failed.push(next[0]);
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, work));
+  return failed;
 }
 
 function chosen(words) {
@@ -83,7 +104,7 @@ if (words[0] === '--write') {
   }
 } else {
   const selected = chosen(words);
-  const failed = selected.filter((check) => !runCheck(check)).map(([name]) => name);
+  const failed = await failedOf(selected);
   console.log(failed.length === 0 ? `${selected.length} checks passed` : `failed: ${failed.join(', ')}`);
   process.exitCode = failed.length === 0 ? 0 : 1;
 }

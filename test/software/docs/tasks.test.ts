@@ -16,6 +16,8 @@ import { Terminal } from './terminal.ts';
 
 const TIMEOUT_MS = 600_000; // a bundle is packed on a busy machine
 const blocks = shellBlocks('README.md');
+/** Packs at the lowest level, which takes a tenth of the time: a line for the terminal, whose /usr/local is its own. */
+const quickXz = String.raw`printf '#!/bin/sh\nexec %s "$@" -0\n' "$(command -v xz)" >/usr/local/bin/xz && chmod +x /usr/local/bin/xz`;
 
 /** The commands below a heading. */
 function task(heading: string): Block {
@@ -152,6 +154,7 @@ describe('a reader of README.md', () => {
     'takes it to another machine',
     async () => {
       await terminal.succeed('unset CRIU_CUDA_CRIU'); // the bundle has its own
+      await terminal.succeed(quickXz);
       const printed = await reader.read(task('Another machine'));
       expect(printed).toMatch(/^ok +CRIU +.*\/home\/criu-cuda-/m);
     },

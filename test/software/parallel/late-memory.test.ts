@@ -28,7 +28,7 @@ import type { Workload } from '../../../lib/workload/index.ts';
 import { pageFiles, programMappings, readMappings, type Mapping } from '../../helpers/host-memory.ts';
 import type { CriuOptions, CriuRun } from '../../helpers/machine.ts';
 import { errorsIn, ParallelMachine } from '../../helpers/parallel.ts';
-import { targets } from '../../helpers/same-program.ts';
+import { sockets, targets } from '../../helpers/same-program.ts';
 import { waitUntil } from '../../helpers/wait.ts';
 
 const libdir = variantDir('parallel');
@@ -96,10 +96,13 @@ async function restored(options: CriuOptions = {}): Promise<CriuRun> {
 }
 
 /** What it has open; the numbers of pipes and sockets are new ones. */
-const descriptors = (pid: number): string[] =>
-  targets(pid)
+async function descriptors(pid: number): Promise<string[]> {
+  // it listens on one; connections of this test and of the interceptor are closed soon
+  await expect.poll(() => sockets(pid)).toHaveLength(1);
+  return targets(pid)
     .map((target) => target.replace(/\[\d+\]$/, ''))
     .sort();
+}
 
 const waits = (log: string): number =>
   Number(/were late; the driver has waited for (\d+) pages/.exec(log)?.[1]);
@@ -126,13 +129,14 @@ describe.each([
   it('gets what the driver reads first, and is as if all had been there', async () => {
     const { workload, sum } = await start(under);
     const before = await workload.verify();
+    const open = await descriptors(workload.pid);
     await dump(workload);
 
     await restored({ env: { CRIU_CUDA_LATE_MEMORY: '0' } });
     expect(answer()).toBe(sum);
     expect(await workload.verify()).toBe(before);
+    expect(await descriptors(workload.pid)).toEqual(open);
     const mappings = programMappings(workload.pid);
-    const open = descriptors(workload.pid);
     await machine.kill(workload.pid);
 
     const run = await restored({ env: slow });
@@ -140,7 +144,7 @@ describe.each([
     expect(answer()).toBe(sum);
     expect(await workload.verify()).toBe(before);
     expect(programMappings(workload.pid)).toEqual(mappings);
-    expect(descriptors(workload.pid)).toEqual(open);
+    expect(await descriptors(workload.pid)).toEqual(open);
   });
 });
 
@@ -181,15 +185,35 @@ function holder(name: string, not = 0): number | undefined {
     });
 }
 
+/** A driver that waits in its Restore until it may read. */
+function holdDriver(pid: number): { waits: () => Promise<unknown>; goOn: () => void } {
+  const pieces = readFileSync(reads);
+  rmSync(reads);
+  execFileSync('mkfifo', [reads]);
+  const fifo = openSync(reads, constants.O_RDWR);
+  return {
+    // what is written before would be lost
+    waits: () => waitUntil(() => existsSync(`/proc/${pid}/fd`) && targets(pid).includes(reads)),
+    goOn: () => {
+      writeSync(fifo, pieces);
+      closeSync(fifo);
+    },
+  };
+}
+
 it('kills what waits for a page when criu is killed', async () => {
   const { workload, sum } = await start();
   await dump(workload);
+  const asked = readFileSync(reads);
+  const driver = holdDriver(workload.pid);
   const run = machine.tryRestore({ env: slow });
+  await driver.waits();
   // no page is late before the watcher has a descriptor, too
   await waitUntil(() => holder('cuda-watcher'), { interval: 1 });
   const criu = await waitUntil(() => holder('criu'));
   process.kill(criu, 'SIGSTOP');
   expect(holder('cuda-watcher'), 'somebody keeps it open').toBeDefined();
+  driver.goOn();
   process.kill(criu, 'SIGKILL');
   await run;
   await expect.poll(() => readStat(workload.pid)?.state ?? 'Z').toBe('Z');
@@ -197,6 +221,8 @@ it('kills what waits for a page when criu is killed', async () => {
   // on a busy machine it may have had all of it before
   expect([undefined, sum], 'the driver has not read zeroes').toContain(answer());
   await machine.expectNothingLeft();
+  rmSync(reads);
+  writeFileSync(reads, asked);
   await restored();
 });
 
@@ -204,24 +230,15 @@ it('needs no watcher, if criu lives', async () => {
   const { workload, sum } = await start();
   const before = await workload.verify();
   await dump(workload);
+  const driver = holdDriver(workload.pid);
   const run = machine.restore({ libdir, env: slow, keepStatus: true });
   process.kill(await waitUntil(() => holder('cuda-watcher'), { interval: 1 }), 'SIGKILL');
+  await driver.waits();
+  driver.goOn();
   expect((await run).exitCode).toBe(0);
   expect(answer()).toBe(sum);
   expect(await workload.verify()).toBe(before);
 });
-
-/** The driver's Restore waits until it may read. @returns lets it */
-function holdDriver(): () => void {
-  const pieces = readFileSync(reads);
-  rmSync(reads);
-  execFileSync('mkfifo', [reads]);
-  const fifo = openSync(reads, constants.O_RDWR);
-  return () => {
-    writeSync(fifo, pieces);
-    closeSync(fifo);
-  };
-}
 
 /** Kills watchers, one after the other. Each time another one holds the descriptor. */
 async function killWatchers(times: number): Promise<void> {
@@ -236,27 +253,29 @@ async function killWatchers(times: number): Promise<void> {
 it('has another watcher in place of one that was killed, and of the next', async () => {
   const { workload, sum } = await start();
   const before = await workload.verify();
-  const open = descriptors(workload.pid);
+  const open = await descriptors(workload.pid);
   await dump(workload);
-  const goOn = holdDriver();
+  const driver = holdDriver(workload.pid);
   const run = machine.restore({ libdir, env: slow });
   await killWatchers(2);
-  goOn();
+  await driver.waits();
+  driver.goOn();
   expect((await run).exitCode).toBe(0);
   expect(answer()).toBe(sum);
   expect(await workload.verify()).toBe(before);
-  expect(descriptors(workload.pid)).toEqual(open);
+  expect(await descriptors(workload.pid)).toEqual(open);
 });
 
 it('kills the program when criu is killed after a watcher', async () => {
   const { workload, sum } = await start();
   await dump(workload);
-  const goOn = holdDriver();
+  const driver = holdDriver(workload.pid);
   const run = machine.tryRestore({ env: slow });
   await killWatchers(1);
+  await driver.waits();
   const criu = await waitUntil(() => holder('criu'));
   process.kill(criu, 'SIGSTOP');
-  goOn();
+  driver.goOn();
   process.kill(criu, 'SIGKILL');
   await run;
   await expect.poll(() => readStat(workload.pid)?.state ?? 'Z').toBe('Z');

@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: MIT
 /** A process is killed while CRIU waits for an answer of its parasite, which then never comes. */
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, expect, it } from 'vitest';
 import { readStat } from '../../../lib/process/index.ts';
-import { variantDir } from '../../../lib/variant.ts';
+import { type PluginVariant, variantDir } from '../../../lib/variant.ts';
 import { Machine } from '../../helpers/machine.ts';
 import { testTool } from '../../helpers/parallel.ts';
 
-let machine: Machine;
-beforeEach(() => {
-  machine = new Machine();
+const machines: Machine[] = [];
+afterEach(async () => {
+  await Promise.all(machines.splice(0).map((machine) => machine.close()));
 });
-afterEach(() => machine.close());
+
+function newMachine(): Machine {
+  const machine = new Machine();
+  machines.push(machine);
+  return machine;
+}
 
 const env = (pid: number): Record<string, string> => ({
   LD_PRELOAD: testTool('lost-answer.so'),
@@ -18,7 +23,9 @@ const env = (pid: number): Record<string, string> => ({
   CRIU_CUDA_LOCK_TIMEOUT_MS: '500',
 });
 
-it.each(['stock', 'remap', 'parallel'] as const)('%s: the dump ends, and says why', async (variant) => {
+/** Kills the program in its dump, which then waits for two seconds. */
+async function expectEnd(variant: PluginVariant): Promise<void> {
+  const machine = newMachine();
   const workload = await machine.start();
   const options = { libdir: variantDir(variant), env: env(workload.pid) };
   await expect(machine.dumpPid(workload.pid, options)).rejects.toThrow('killed by SIGKILL');
@@ -30,9 +37,14 @@ it.each(['stock', 'remap', 'parallel'] as const)('%s: the dump ends, and says wh
       reason: 'it was killed, and criu, which waited for it without end, too',
     });
   machine.takeStatus();
+}
+
+it('the dump ends, and says why, with each variant', async () => {
+  await Promise.all((['stock', 'remap', 'parallel'] as const).map(expectEnd));
 });
 
 it('the other processes of the tree are as before', async () => {
+  const machine = newMachine();
   const workload = await machine.start({ args: ['--alloc', '4M', '--children', '1', '--host', '2M'] });
   const child = Number(/pid=(\d+)/.exec(await workload.ask('child 0 status'))?.[1]);
   const before = await workload.verify();

@@ -47,7 +47,8 @@ it(
       if (cycle === 0) atStart.push(await leastOf(fds, ask), await leastOf(poolFds, ask));
     }
     const [files = 0, poolFiles = 0] = atStart;
-    await expect.poll(fds).toBeLessThanOrEqual(files);
+    // each thread has one file more at times; a dump that left one would leave as many as there were dumps
+    await expect.poll(fds).toBeLessThanOrEqual(files + THREADS);
     await expect.poll(poolFds).toBeLessThanOrEqual(poolFiles);
     await expect
       .poll(async () => (await machine.poolStatus()).counters)

@@ -212,7 +212,8 @@ if os.fork() == 0:
         signal.pause()
 os.execvp(sys.argv[1], sys.argv[1:])`;
 
-const startWithChild = (): Promise<Workload> => machine.start({ under: ['python3', '-c', withChild] });
+const startWithChild = (on: ParallelMachine): Promise<Workload> =>
+  on.start({ under: ['python3', '-c', withChild] });
 
 const largeMapping = (pid: number): { start: number; size: number } | undefined =>
   readMappings(pid)
@@ -233,20 +234,23 @@ const residentOf = (pid: number): number =>
   Number(/^RssAnon:\s+(\d+)/m.exec(readText(`/proc/${pid}/status`))?.[1]) * 1024;
 
 describe('a dump', () => {
-  const hang = { SOFTCUDA_FAIL: 'cuCheckpointProcessCheckpoint:1:hang' };
+  const hang = {
+    SOFTCUDA_FAIL: 'cuCheckpointProcessCheckpoint:1:hang',
+    CRIU_CUDA_STEP_TIMEOUT_MS: '10000',
+  };
   const libdir = variantDir('remap');
 
-  /** Starts both, and a dump whose driver call on the parent does not return. */
-  async function dumpUntilSaved(env: Record<string, string>) {
-    const workload = await startWithChild();
+  /** Starts both, and a dump whose driver call on the parent does not return until its time limit. */
+  async function dumpUntilSaved(on: ParallelMachine) {
+    const workload = await startWithChild(on);
     const checksum = await workload.verify();
     const child = pidsOf(workload).find((pid) => pid !== workload.pid) ?? 0;
     const mapping = await waitUntil(() => largeMapping(child));
     await waitUntil(() => bytesOf(child, { ...mapping, size: 4096 }).includes('ready'));
     const bytes = bytesOf(child, mapping);
-    const dumping = machine.tryDump(workload, { libdir, env: { ...hang, ...env }, keepStatus: true });
+    const dumping = on.tryDump(workload, { libdir, env: hang, keepStatus: true });
     // the memory of the child is in its page file, and only there
-    const manifest = join(machine.imagesDir, `cuda-host-${child}.img`);
+    const manifest = join(on.imagesDir, `cuda-host-${child}.img`);
     await waitUntil(() => existsSync(manifest) && residentOf(child) < 24 * MiB);
     const isRight = async (): Promise<void> => {
       expect(await workload.verify()).toBe(checksum);
@@ -255,23 +259,33 @@ describe('a dump', () => {
     return { workload, dumping, isRight };
   }
 
-  it('saves the memory of a child while the driver works on its parent, and returns it when that fails', async () => {
-    const { workload, dumping, isRight } = await dumpUntilSaved({ CRIU_CUDA_STEP_TIMEOUT_MS: '10000' });
+  async function expectReturned(): Promise<void> {
+    const { workload, dumping, isRight } = await dumpUntilSaved(machine);
     const { exitCode, log } = await dumping;
     expect(exitCode).not.toBe(0);
     expect(errorsIn(log)).toContain('does not return and is abandoned: its time limit has passed');
     await isRight();
     expect(await machine.state(workload.pid)).toBe('running');
     await machine.expectNothingLeft();
-  });
+  }
 
-  it('returns it when criu is killed meanwhile', async () => {
-    const { workload, dumping, isRight } = await dumpUntilSaved({ CRIU_CUDA_STEP_TIMEOUT_MS: '10000' });
-    const criu = machine.readStatus().find(({ event }) => event === 'begin')?.criu ?? 0;
+  async function expectReturnedWithoutCriu(on: ParallelMachine): Promise<void> {
+    const { workload, dumping, isRight } = await dumpUntilSaved(on);
+    const criu = on.readStatus().find(({ event }) => event === 'begin')?.criu ?? 0;
     process.kill(criu, 'SIGKILL');
     await dumping;
-    await waitUntil(async () => (await machine.state(workload.pid)) === 'running');
+    await waitUntil(async () => (await on.state(workload.pid)) === 'running');
     await isRight();
-    await machine.expectNothingLeft();
+    await on.expectNothingLeft();
+  }
+
+  // at once, because both wait for the time limit
+  it('saves the memory of a child while the driver works on its parent, and returns it when that fails, or criu is killed meanwhile', async () => {
+    const other = new ParallelMachine();
+    try {
+      await Promise.all([expectReturned(), expectReturnedWithoutCriu(other)]);
+    } finally {
+      await other.close();
+    }
   });
 });

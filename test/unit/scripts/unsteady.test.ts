@@ -28,6 +28,10 @@ const { filesToRepeat, isExplained, sumUp } = (await import(
   sumUp: (first: File[], second: File[]) => Sum;
 };
 
+const { apart } = (await import(join(projectRoot, 'scripts', 'halves.mjs'))) as {
+  apart: (file: string, args: readonly string[]) => [file: string, args: string[]];
+};
+
 const failure = (name: string) => ({ name, message: `${name} failed` });
 const file = (name: string, passed: number, ...failed: string[]): File => ({
   file: name,
@@ -147,7 +151,7 @@ describe('npm test', () => {
     });
     const script = `#!/bin/sh
 calls=$(cat ${dir}/${name}.calls 2>/dev/null | wc -l)
-echo "$*" >>${dir}/${name}.calls
+echo "$CCR_HALF $*" >>${dir}/${name}.calls
 cp ${dir}/${name}-$calls.text "${target}"
 exit $(cat ${dir}/${name}-$calls.code)`;
     writeFileSync(path, script, { mode: 0o755 });
@@ -164,19 +168,19 @@ exit $(cat ${dir}/${name}-$calls.code)`;
   beforeEach(() => {
     for (const name of ['scripts', 'dist', 'bin', 'node_modules/.bin'])
       mkdirSync(join(dir, name), { recursive: true });
-    for (const name of ['test.mjs', 'skips.mjs', 'unsteady.mjs'])
+    for (const name of ['test.mjs', 'halves.mjs', 'skips.mjs', 'unsteady.mjs'])
       cpSync(join(projectRoot, 'scripts', name), join(dir, 'scripts', name));
     writeFileSync(join(dir, 'dist', 'cli.cjs'), 'console.log("{}");');
   });
 
-  async function run(ctest: { text: string; exitCode: number }[], vitest: File[][]) {
+  async function run(ctest: { text: string; exitCode: number }[], vitest: File[][], CI = '') {
     fake(join(dir, 'bin', 'ctest'), '$5', ctest);
     const results = vitest.map((files) => ({
       text: JSON.stringify(files),
       exitCode: files.some(({ failures }) => failures.length > 0) ? 1 : 0,
     }));
     fake(join(dir, 'node_modules', '.bin', 'vitest'), '$CCR_VITEST_SUMMARY', results);
-    const env = { PATH: `${dir}/bin:${process.env.PATH}`, CI: '' };
+    const env = { PATH: `${dir}/bin:${process.env.PATH}`, CI };
     const { exitCode, stdout } = await execResult(process.execPath, ['scripts/test.mjs'], { cwd: dir, env });
     return { exitCode, lines: stdout.trimEnd().split('\n') };
   }
@@ -213,5 +217,27 @@ exit $(cat ${dir}/${name}-$calls.code)`;
     expect(exitCode).toBe(1);
     expect(callsOf('ctest')).toHaveLength(3);
     expect(callsOf('vitest')).toHaveLength(2);
+  });
+
+  it('in CI, has the two halves of the software tests at once, one of them apart, and the campaign', async (context) => {
+    const [program, words] = apart('true', []);
+    const { exitCode: status } = await execResult(program, words);
+    if (status !== 0) context.skip('no namespaces can be created here');
+    writeFileSync(join(dir, 'scripts', 'campaign.mjs'), 'console.log(process.argv.slice(2).join(" "));');
+    const half = [file('software a.test.ts', 2)];
+    const { exitCode, lines } = await run(
+      Array.from({ length: 5 }, () => fine),
+      [[file('unit a.test.ts', 4)], half, half],
+      'true',
+    );
+    expect(lines).toContain('--minutes 3');
+    expect(lines.at(-1)).toBe('14 passed, 0 failed');
+    expect(exitCode).toBe(0);
+    const calls = callsOf('vitest').map((call) => call.replace(/run .*vitest-summary\.mjs /, ''));
+    expect(calls[0]).toBe(' --project unit');
+    expect(calls.slice(1).sort()).toEqual([
+      'apart --project software --project driver-*',
+      'machine --project software',
+    ]);
   });
 });
