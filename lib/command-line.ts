@@ -10,6 +10,7 @@ import { isErrno, reasonOf } from './errno.ts';
 import { InterruptedError } from './errors.ts';
 import { createIo } from './output.ts';
 import { main, wantsJson } from './program.ts';
+import { readLaunched } from './start/launched.ts';
 
 const signalExitCodes = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129, SIGQUIT: 131 } as const;
 type StopSignal = keyof typeof signalExitCodes;
@@ -47,6 +48,7 @@ function checkWritten(exitCode: number): number {
 
 /** Ends the process with the exit code of the command. */
 export async function runCommandLine(): Promise<never> {
+  readLaunched();
   const argv = process.argv.slice(2);
   const stop = new AbortController();
   let stoppedBy: StopSignal | undefined;

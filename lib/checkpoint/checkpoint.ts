@@ -65,7 +65,7 @@ import {
   rollBackImages,
 } from './images-dir.ts';
 import { checkpointIsolated } from './isolated.ts';
-import type { EarlyHelper } from '../pool/index.ts';
+import { endStartedHelper, helperVariables, type EarlyHelper } from '../pool/index.ts';
 import { beginHelper } from './early-helper.ts';
 import { checkFilters, checkLimits, findTarget, programOf, refuse, type Target } from './target.ts';
 import { actWhileStopped } from './while-stopped.ts';
@@ -263,7 +263,10 @@ export async function checkpoint(given: CheckpointOptions): Promise<CheckpointRe
       `${given.pid} is isolated, and there is no trace of its checkpoint`,
       'omit the trace',
     );
-  if (isolated) return checkpointIsolated(options, isolated);
+  if (isolated) {
+    endStartedHelper(); // another program makes the dump
+    return checkpointIsolated(options, isolated);
+  }
   return withTrace('checkpoint', given.trace, (trace) => checkpointHere(options, trace));
 }
 
@@ -280,7 +283,7 @@ async function checkpointHere(given: CheckpointOptions, trace: Trace | undefined
   let helper: EarlyHelper | undefined;
   try {
     helper = beginHelper(pids, operation, env);
-    const withHelper = { ...options, env: { ...options.env, ...helper?.env } };
+    const withHelper = { ...options, env: { ...options.env, ...helperVariables(helper) } };
     return await checkpointTree(target, withHelper, operation, looking, trace);
   } finally {
     helper?.end();

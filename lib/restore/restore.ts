@@ -55,7 +55,7 @@ import { explainPort, freeKeptPorts } from './port-taken.ts';
 import { restoreIsolated, type Isolation, type IsolationOptions } from './isolated.ts';
 import { checkPidsFree, readRestorableImages, type RestorableImages } from './images.ts';
 import { chooseImages, noTerminal } from './without-terminal.ts';
-import type { EarlyHelper } from '../pool/index.ts';
+import { helperVariables, type EarlyHelper } from '../pool/index.ts';
 import { prepareRestore, type Prepared } from './prepare.ts';
 
 /** The kernel stops a task only when it next runs. Milliseconds. */
@@ -385,7 +385,7 @@ async function restorePrepared(
   becomeSubreaper();
   const scratch = makeTemporaryDirectory('criu-cuda-restore-');
   try {
-    const env = { ...options.env, ...early[0]?.env };
+    const env = { ...options.env, ...helperVariables(early[0]) };
     const next = generation && writeGeneration(generation);
     const written = typeof next === 'object' ? next : undefined;
     const extraArgs = [...(options.extraArgs ?? []), ...postRestore(options, operation, scratch, written)];
