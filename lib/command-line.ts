@@ -11,6 +11,7 @@ import { isErrno, reasonOf } from './errno.ts';
 import { InterruptedError } from './errors.ts';
 import { createIo } from './output.ts';
 import { main, wantsJson } from './program.ts';
+import { readLaunched } from './start/launched.ts';
 import { unfinished } from './unfinished.ts';
 
 const signalExitCodes = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129, SIGQUIT: 131 } as const;
@@ -49,6 +50,7 @@ function checkWritten(exitCode: number): number {
 
 /** Ends the process with the exit code of the command. */
 export async function runCommandLine(): Promise<never> {
+  readLaunched();
   const argv = process.argv.slice(2);
   const stop = new AbortController();
   let stoppedBy: StopSignal | undefined;

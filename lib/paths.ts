@@ -29,9 +29,12 @@ export const pluginSourceDir: string = join(projectRoot, 'plugins-cuda');
 /** File name of every CUDA plugin of CRIU. */
 export const pluginFileName = 'cuda_plugin.so';
 
+/** The C build's output, unless CRIU_CUDA_BUILD_DIR names another directory. */
+export const defaultBuildDir: string = join(pluginSourceDir, 'build');
+
 /** The C build's output; CRIU_CUDA_BUILD_DIR overrides it. */
 export function buildDir(env: Environment = process.env): string {
-  return env.CRIU_CUDA_BUILD_DIR ?? join(pluginSourceDir, 'build');
+  return env.CRIU_CUDA_BUILD_DIR ?? defaultBuildDir;
 }
 
 /**
@@ -86,6 +89,12 @@ export function interceptorLibrary(env: Environment = process.env): string {
 export function builtProgram(name: string, env: Environment = process.env): string {
   return join(artifactDir(env), 'bin', name);
 }
+
+/**
+ * In a build: becomes Node with the program, and begins what a restore or a checkpoint needs first while Node starts.
+ * See plugins-cuda/start.
+ */
+export const starterOf = (build: string): string => join(build, 'bin', 'criu-cuda-start');
 
 /** The user's cache of this project: CRIU builds and apt lists. */
 export function cacheDir(env: Environment = process.env): string {

@@ -8,7 +8,7 @@ import { z } from 'zod';
 import { monotonicMs } from '../clock.ts';
 import { EnvironmentError } from '../errors.ts';
 import { execResult } from '../exec.ts';
-import { programFile } from '../paths.ts';
+import { defaultBuildDir, programFile, starterOf } from '../paths.ts';
 import { BenchmarkError } from './error.ts';
 import { phaseSchema } from './phase.ts';
 
@@ -49,6 +49,12 @@ function parse(stdout: string): unknown {
   }
 }
 
+/** What a shell executes for `criu-cuda` with a checkpoint or a restore, in a clone or a bundle. */
+function launcherWords(): [string, ...string[]] {
+  const start = starterOf(defaultBuildDir);
+  return existsSync(start) ? [start, process.execPath, programFile] : [process.execPath, programFile];
+}
+
 /**
  * Types `criu-cuda WORDS --json` and waits until it ends.
  * @param env added to the environment
@@ -64,8 +70,8 @@ export async function typeOperation(
       { what: programFile, remedy: 'npm run build:ts' },
     ]);
   const typedAt = monotonicMs();
-  const args = [programFile, ...words, '--json'];
-  const ended = await execResult(process.execPath, args, { env, signal, timeoutMs: TIMEOUT_MS });
+  const [program, ...args] = [...launcherWords(), ...words, '--json'];
+  const ended = await execResult(program, args, { env, signal, timeoutMs: TIMEOUT_MS });
   const typedMs = monotonicMs() - typedAt;
   const printed = parse(ended.stdout);
   const { data } = document.safeParse(printed);

@@ -14,6 +14,7 @@ const programs = [
   'workload-ranks',
   'cuda-checkpoint',
   'criu-cuda-run',
+  'criu-cuda-start',
   'criu-cuda-isolate',
   'ccr-free-ports',
   'ccr-image',

@@ -17,7 +17,11 @@ export const cliWrapper = `#!/bin/sh
 # criu-cuda with this bundle's node, CRIU and plugins.
 ${here}
 export CRIU_CUDA_CRIU="\${CRIU_CUDA_CRIU:-$here/criu}"
-exec "$here/node" "$here/../app/dist/cli.cjs" "$@"
+set -- "$here/node" "$here/../app/dist/cli.cjs" "$@"
+case $3 in
+restore | checkpoint) set -- "$here/../app/plugins-cuda/build/bin/criu-cuda-start" "$@" ;;
+esac
+exec "$@"
 `;
 
 /** What a bundle holds. */

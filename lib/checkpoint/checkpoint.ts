@@ -66,7 +66,7 @@ import {
   rollBackImages,
 } from './images-dir.ts';
 import { checkpointIsolated } from './isolated.ts';
-import type { EarlyHelper } from '../pool/index.ts';
+import { endStartedHelper, helperVariables, type EarlyHelper } from '../pool/index.ts';
 import { beginHelper } from './early-helper.ts';
 import { checkFilters, checkLimits, findTarget, programOf, refuse, type Target } from './target.ts';
 import { actWhileStopped, type WhileStopped } from './while-stopped.ts';
@@ -277,7 +277,10 @@ export async function checkpoint(given: CheckpointOptions): Promise<CheckpointRe
       `${given.pid} is isolated, and there is no trace of its checkpoint`,
       'omit the trace',
     );
-  if (isolated) return checkpointIsolated(options, isolated);
+  if (isolated) {
+    endStartedHelper(); // another program makes the dump
+    return checkpointIsolated(options, isolated);
+  }
   return withTrace(
     'checkpoint',
     given.trace,
@@ -299,7 +302,7 @@ async function checkpointHere(given: CheckpointOptions, trace: Trace | undefined
   let helper: EarlyHelper | undefined;
   try {
     helper = beginHelper(pids, operation, env);
-    const withHelper = { ...options, env: { ...options.env, ...helper?.env } };
+    const withHelper = { ...options, env: { ...options.env, ...helperVariables(helper) } };
     return await checkpointTree(target, withHelper, operation, looking, trace);
   } finally {
     helper?.end();

@@ -20,6 +20,6 @@ export function beginHelper(
 ): EarlyHelper | undefined {
   const env: Environment = { ...process.env, ...added };
   const program = helperProgram(plugin, env);
-  if (program === undefined || !pids.some(hasInterceptor)) return undefined;
-  return startEarlyHelper(program, env);
+  const isOfUse = program !== undefined && pids.some(hasInterceptor);
+  return startEarlyHelper(isOfUse ? program : undefined, env);
 }

@@ -11,12 +11,11 @@ import { dirname, join } from 'node:path';
 import type { Environment } from '../paths.ts';
 import { loadSettings } from '../settings/index.ts';
 import { usesInterceptor } from '../variant.ts';
+import { takeStartedHelper } from './started-helper.ts';
 
 /** A helper that has begun. */
 export interface EarlyHelper {
   pid: number;
-  /** For criu. */
-  env: Record<string, string>;
   /** Ends it, and frees its device memory, unless a plugin has taken it over. */
   end(): void;
 }
@@ -44,15 +43,23 @@ export function helperProgram(plugin: PluginWithHelper, env: Environment): strin
   return existsSync(program) ? program : undefined;
 }
 
+/** Variables for criu, whose plugin takes over the helper. */
+export const helperVariables = (helper: EarlyHelper | undefined): Record<string, string> =>
+  helper === undefined ? {} : { CRIU_CUDA_EARLY_HELPER: String(helper.pid) };
+
 /**
- * @param imagesDir what it loads; nothing for a dump
- * @returns `undefined` if it does not start: the plugin starts another one then
+ * Starts the helper, or takes the one that was started before Node.
+ * @param program `undefined`: no helper is of use, and one that was started before is ended
+ * @param imagesDir what it loads, an absolute path; nothing for a dump
+ * @returns `undefined` if there is none: the plugin starts another one where it needs one
  */
 export function startEarlyHelper(
-  program: string,
+  program: string | undefined,
   env: Environment,
   imagesDir?: string,
 ): EarlyHelper | undefined {
+  const started = takeStartedHelper(program, env, imagesDir);
+  if (started !== undefined || program === undefined) return started;
   const child = spawn(program, ['--early', ...(imagesDir === undefined ? [] : [imagesDir])], {
     stdio: ['pipe', 'ignore', 'ignore'],
     detached: true,
@@ -65,7 +72,6 @@ export function startEarlyHelper(
   if (child.pid === undefined) return undefined;
   return {
     pid: child.pid,
-    env: { CRIU_CUDA_EARLY_HELPER: String(child.pid) },
     // it ends with its standard input, and so when this process is killed
     end: () => {
       child.stdin.destroy();

@@ -3,19 +3,23 @@
  * Loads device memory while the command still makes its checks. Only for a restore that no daemon serves.
  * @module
  */
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { choosePlugin, inventoryNeeds, readInventory } from '../criu/index.ts';
 import { ToolkitError } from '../errors.ts';
 import type { Environment } from '../paths.ts';
 import { helperProgram, startEarlyHelper, usesDaemon, type EarlyHelper } from '../pool/index.ts';
+import { waitUntilCollected, watchProcess } from '../process/index.ts';
 import type { RestorableImages } from './images.ts';
 import type { RestoreOptions } from './restore.ts';
 
 const gpuImage = /^cuda-\d+\.img$/;
 
-/** The helper and its threads get these pids at most. */
+/** The threads of the helper that are still to start get these pids at most. */
 const HELPER_PIDS = 64;
+
+/** How long a helper that is ended may take, while a driver call is in progress. Milliseconds. */
+const END_MS = 10_000;
 
 /** Whether a daemon will serve the restore of an images directory, of which pages of host memory may be missing. */
 export function isServedByDaemon(
@@ -40,27 +44,40 @@ function helperOf(
   return helperProgram(plugin, env);
 }
 
-/** Whether criu wants a pid that the helper may have. */
+/** The newest pid of this namespace. */
+const lastPid = (): number => Number(readFileSync('/proc/loadavg', 'utf8').trim().split(' ').at(-1));
+
+/** Whether criu wants a pid that the helper, or one of its threads, may have. */
 function takesPidOf({ tasks, ownPidNamespace }: RestorableImages, helper: number): boolean {
   if (ownPidNamespace) return false;
-  return tasks.some(({ pid, threads }) =>
-    [pid, ...threads].some((id) => id >= helper && id < helper + HELPER_PIDS),
-  );
+  const end = Math.max(helper, lastPid()) + HELPER_PIDS;
+  return tasks.some(({ pid, threads }) => [pid, ...threads].some((id) => id >= helper && id < end));
+}
+
+/** Its pids are free afterwards: the checks would find them in use. */
+async function endNow(helper: EarlyHelper): Promise<void> {
+  const watched = watchProcess(helper.pid);
+  helper.end();
+  await watched?.ended({ timeoutMs: END_MS });
+  watched?.close();
+  await waitUntilCollected(helper.pid, END_MS);
 }
 
 /**
  * Starts the helper where it is of use.
  * @returns it; nothing where there is none, also where it cannot be told: the checks report what is wrong
  */
-export function beginEarlyLoad(images: RestorableImages, options: RestoreOptions): EarlyHelper[] {
+export async function beginEarlyLoad(
+  images: RestorableImages,
+  options: RestoreOptions,
+): Promise<EarlyHelper[]> {
   const env: Environment = { ...process.env, ...options.env };
   const imagesDir = resolve(options.imagesDir);
   try {
-    const program = helperOf(imagesDir, images, options, env);
-    const helper = program === undefined ? undefined : startEarlyHelper(program, env, imagesDir);
+    const helper = startEarlyHelper(helperOf(imagesDir, images, options, env), env, imagesDir);
     if (!helper) return [];
     if (!takesPidOf(images, helper.pid)) return [helper];
-    helper.end();
+    await endNow(helper);
     return [];
   } catch (error) {
     if (error instanceof ToolkitError) return [];

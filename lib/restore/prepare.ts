@@ -41,7 +41,7 @@ export interface Prepared {
 }
 
 /** Called with what a load of device memory needs, before the checks that take long. */
-export type OnImages = (images: RestorableImages, options: RestoreOptions) => void;
+export type OnImages = (images: RestorableImages, options: RestoreOptions) => Promise<void>;
 
 /** What a look has found. */
 export type Look = { [Part in keyof Prepared]?: Prepared[Part] | undefined } & {
@@ -87,7 +87,7 @@ export async function lookAtRestore(
   const { tasks, inventory, root } = images;
   const env = await withDriverOf(given.env, () => readFileNames(imagesDir));
   const options = { ...given, env };
-  if (found.flat().length === 0) onImages?.(images, options);
+  if (found.flat().length === 0) await onImages?.(images, options);
   const operation = await attempt(async () => {
     const operation = await resolveOperation(options, { needs: inventoryNeeds(imagesDir, inventory) });
     checkWorkDir(operation, 'pass --work-dir DIR (workDir): log and statistics of the restore go there');
@@ -160,8 +160,8 @@ export async function prepareRestore(given: RestoreOptions): Promise<Prepared & 
   // before the first look: of a dump in progress, that would see some of the images
   const lock = lockForRestore(resolve(given.imagesDir));
   try {
-    const look = await lookAtRestore(given, false, (images, options) => {
-      early.push(...beginEarlyLoad(images, options));
+    const look = await lookAtRestore(given, false, async (images, options) => {
+      early.push(...(await beginEarlyLoad(images, options)));
     });
     const { problems, images, options, operation, steps, keptPorts = [] } = look;
     if (problems.length > 0 || !images || !options || !operation || !steps)

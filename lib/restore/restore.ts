@@ -60,7 +60,7 @@ import { explainPort, freeKeptPorts } from './port-taken.ts';
 import { restoreIsolated, type Isolation, type IsolationOptions } from './isolated.ts';
 import { checkPidsFree, readRestorableImages, type RestorableImages } from './images.ts';
 import { chooseImages, noTerminal } from './without-terminal.ts';
-import type { EarlyHelper } from '../pool/index.ts';
+import { helperVariables, type EarlyHelper } from '../pool/index.ts';
 import { checkRestored, readPidFile } from './outcome.ts';
 import { prepareRestore, type Prepared } from './prepare.ts';
 
@@ -368,7 +368,7 @@ async function restorePrepared(
   becomeSubreaper();
   const scratch = makeTemporaryDirectory('criu-cuda-restore-');
   try {
-    const env = { ...options.env, ...early[0]?.env };
+    const env = { ...options.env, ...helperVariables(early[0]) };
     const next = generation && writeGeneration(generation);
     if (generation) removeStaleGenerations();
     const written = typeof next === 'object' ? next : undefined;

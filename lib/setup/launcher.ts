@@ -18,14 +18,14 @@ import { join } from 'node:path';
 import { reasonOf } from '../errno.ts';
 import type { Missing } from '../errors.ts';
 import { findOnPath, type System } from '../machine/index.ts';
-import { programFile, projectRoot } from '../paths.ts';
+import { defaultBuildDir, programFile, projectRoot, starterOf } from '../paths.ts';
 import { SetupError } from './error.ts';
 
 /** What is at the launcher's path. */
 export type LauncherState =
   /** It runs this clone. */
   | 'done'
-  /** Nothing, or a launcher that setup wrote for another clone. */
+  /** Nothing, or a launcher that setup wrote for another clone, or that an earlier version wrote. */
   | 'free'
   /** A file that setup did not write. */
   | 'foreign';
@@ -50,8 +50,14 @@ const quote = (text: string): string => `'${text.replaceAll("'", String.raw`'\''
 const isClone = (): boolean => existsSync(join(projectRoot, 'scripts', 'bootstrap.mjs'));
 
 function launcherText(): string {
-  const words = [process.execPath, programFile].map(quote);
-  return `#!/bin/sh\n${mark}\nexec ${words.join(' ')} "$@"\n`;
+  const [node, program, start] = [process.execPath, programFile, starterOf(defaultBuildDir)].map(quote);
+  return `#!/bin/sh
+${mark}
+case $1 in
+restore | checkpoint) [ ! -x ${start} ] || exec ${start} ${node} ${program} "$@" ;;
+esac
+exec ${node} ${program} "$@"
+`;
 }
 
 const launcherPath = ({ programDir }: System): string => join(programDir, NAME);
@@ -85,7 +91,8 @@ export function readLauncher(system: System): Launcher | undefined {
   if (!isClone()) return undefined;
   const path = launcherPath(system);
   const state = stateOf(path);
-  const runs = state === 'free' ? programOf(path) : undefined;
+  const program = programOf(path);
+  const runs = state === 'free' && program !== programFile ? program : undefined;
   return { path, state, runs, missing: missingStep(system, path, state) };
 }
 
@@ -111,7 +118,8 @@ export function writeLauncher(dir: string): string {
 export function removeLauncher(system: System): string | undefined {
   const path = launcherPath(system);
   if (!existsSync(path)) return undefined;
-  if (stateOf(path) !== 'done') {
+  // also as an earlier version wrote it
+  if (stateOf(path) !== 'done' && !(stateOf(path) === 'free' && programOf(path) === programFile)) {
     throw new SetupError('ERR_HOST', `${path} is not removed: setup in ${projectRoot} did not write it`, {
       hint: `it runs ${programOf(path) ?? 'another program'}; remove it by hand if it is not needed`,
     });

@@ -3,7 +3,7 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'n
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { exec } from '../../../lib/exec.ts';
-import { programFile, projectRoot } from '../../../lib/paths.ts';
+import { defaultBuildDir, programFile, projectRoot, starterOf } from '../../../lib/paths.ts';
 import { readLauncher, removeLauncher, writeLauncher } from '../../../lib/setup/index.ts';
 import { createMachine, type TestMachine } from './machine.ts';
 
@@ -36,8 +36,8 @@ it('is written, runs the program of this clone from any directory, and is remove
   expect(writeLauncher(dir)).toBe(path);
   expect(readLauncher(machine.system)).toEqual({ path, state: 'done', runs: undefined, missing: undefined });
   // a node that prints its arguments, because dist/ may not be built
-  const words = readFileSync(path, 'utf8').replace(process.execPath, '/usr/bin/printf');
-  put(words.replace(`'${programFile}'`, "'<%s>'"));
+  const words = readFileSync(path, 'utf8').replaceAll(process.execPath, '/usr/bin/printf');
+  put(words.replaceAll(`'${programFile}'`, "'<%s>'"));
   const { stdout } = await exec(path, ['run', '--', 'two words', '$HOME'], { cwd: '/' });
   expect(stdout).toBe('<run><--><two words><$HOME>');
 
@@ -45,6 +45,29 @@ it('is written, runs the program of this clone from any directory, and is remove
   expect(removeLauncher(machine.system)).toBe(path);
   expect(existsSync(path)).toBe(false);
   expect(removeLauncher(machine.system)).toBeUndefined();
+});
+
+it.each(['restore', 'checkpoint'])('runs %s through the build, where there is one', async (command) => {
+  writeLauncher(dir);
+  const start = join(dir, 'start');
+  const words = readFileSync(path, 'utf8').replaceAll(starterOf(defaultBuildDir), start);
+  put(words.replaceAll(process.execPath, '/bin/echo').replaceAll(programFile, 'program'));
+  expect((await exec(path, [command, 'two words'])).stdout).toBe(`program ${command} two words`);
+  writeFileSync(start, '#!/bin/sh\necho "started $*"\n', { mode: 0o755 });
+  expect((await exec(path, [command, 'two words'])).stdout).toBe(
+    `started /bin/echo program ${command} two words`,
+  );
+  expect((await exec(path, ['status'])).stdout).toBe('program status');
+});
+
+it('replaces what an earlier version wrote for this clone, and removes it', () => {
+  writeLauncher(dir);
+  const old = readFileSync(path, 'utf8').replace(/^case[^]*^esac\n/m, '');
+  expect(old.split('\n')).toHaveLength(4);
+  put(old);
+  expect(readLauncher(machine.system)).toMatchObject({ state: 'free', runs: undefined });
+  expect(removeLauncher(machine.system)).toBe(path);
+  expect(existsSync(path)).toBe(false);
 });
 
 it('refuses to remove or to replace a file that setup did not write', () => {

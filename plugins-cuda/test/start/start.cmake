@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+ccr_test(start_words SOURCES ${CMAKE_CURRENT_LIST_DIR}/words.c LIBS ccr_start)
