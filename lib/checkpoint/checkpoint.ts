@@ -17,7 +17,6 @@ import {
   readDumpStats,
   readFilesAhead,
   resolveOperation,
-  runCriu,
   withTrace,
   type CheckResult,
   type CriuResult,
@@ -35,7 +34,6 @@ import {
 import {
   becomeSubreaper,
   describeProcess,
-  isEnding,
   residentBytes,
   readMappedFiles,
   sharesMounts,
@@ -46,7 +44,7 @@ import {
   watchTransfer,
   type WatchedProcess,
 } from '../process/index.ts';
-import { CommandError, InterruptedError, ToolkitError, UsageError } from '../errors.ts';
+import { CommandError, UsageError } from '../errors.ts';
 import { withDriverOf } from '../gpu/index.ts';
 import { bytesInMemory, findGeneration, sampleAhead, Samples } from '../kept/index.ts';
 import type { ImagesLock } from '../images-lock.ts';
@@ -55,21 +53,14 @@ import { checkRights } from '../machine/index.ts';
 import { lookWarnings, refusal } from './check.ts';
 import { completeImages } from './complete.ts';
 import { earlierEnv, earlierWarnings, resolveEarlier } from './earlier.ts';
-import { checkpointError, interruptedError, throwIfLost } from './error.ts';
-import {
-  hasCheckpoint,
-  imagesBytes,
-  keepImages,
-  lockImagesDir,
-  prepareImagesDir,
-  reserveRoom,
-  rollBackImages,
-} from './images-dir.ts';
+import { dump } from './dump.ts';
+import { throwIfLost } from './error.ts';
+import { imagesBytes, lockImagesDir, reserveRoom } from './images-dir.ts';
 import { checkpointIsolated } from './isolated.ts';
 import { endStartedHelper, helperVariables, type EarlyHelper } from '../pool/index.ts';
 import { beginHelper } from './early-helper.ts';
 import { checkFilters, checkLimits, findTarget, programOf, refuse, type Target } from './target.ts';
-import { actWhileStopped, type WhileStopped } from './while-stopped.ts';
+import { actWhileStopped } from './while-stopped.ts';
 
 /** What to dump, and into which directory. */
 export interface CheckpointOptions extends OperationOptions {
@@ -124,8 +115,6 @@ export interface CheckpointResult {
 const EXIT_TIMEOUT_MS = 60_000;
 /** A parent that waits for its child collects it in this time; a zombie has ended, and the caller need not wait for more. */
 const COLLECT_MS = 20;
-/** How long a process may take to be killed. With much memory it is visible for longer. */
-const KILLED_MS = 1000;
 /**
  * With more of its files in memory, also a tree that is to end is stopped until they are kept, so that an interruption can
  * be heeded: it runs on. With fewer, they are copied in the time in which the kernel frees its memory. Bytes.
@@ -222,43 +211,6 @@ function createResult(
     memory: result.status?.memory ?? [],
     warnings,
   };
-}
-
-/** Why the caller has ended a dump, which criu may have undone by itself. */
-function interruption(signal: AbortSignal | undefined): ToolkitError | undefined {
-  if (signal?.aborted !== true) return undefined;
-  const reason: unknown = signal.reason;
-  if (reason instanceof ToolkitError) return reason;
-  return new InterruptedError('ERR_INTERRUPTED', 'the dump was interrupted', { cause: reason });
-}
-
-/** Dumps into the directory; if the dump fails, the images that were there before are there again. */
-async function dump(
-  run: CriuRun,
-  target: WatchedProcess,
-  { imagesDir, force = false, signal }: Pick<CheckpointOptions, 'imagesDir' | 'force' | 'signal'>,
-  stopped: WhileStopped | undefined,
-  trace: Trace | undefined,
-): Promise<CriuResult> {
-  let result: CriuResult | undefined;
-  prepareImagesDir(imagesDir, force);
-  try {
-    result = await runCriu({ ...run, signal: stopped?.signal ?? signal }).finally(() => stopped?.close());
-    trace?.add(run, result);
-    if (result.exitCode !== 0) throw interruption(signal) ?? checkpointError(target.pid, run, result);
-    keepImages(imagesDir);
-    return result;
-  } catch (error) {
-    // a criu killed at the very end has already ended the process: then its images are all that is left, and complete
-    const isComplete = hasCheckpoint(imagesDir);
-    const hasEnded =
-      (await target.ended({ timeoutMs: isComplete ? KILLED_MS : 0 })) || (isComplete && isEnding(target.pid));
-    (isComplete && hasEnded ? keepImages : rollBackImages)(imagesDir);
-    if (!(error instanceof InterruptedError)) throw error;
-    const lost = result?.status?.tasks.filter((task) => task.outcome === 'failed') ?? [];
-    const aftermath = { hasEnded, hasCheckpoint: hasCheckpoint(imagesDir), lost };
-    throw interruptedError(target.pid, imagesDir, aftermath, error);
-  }
 }
 
 /**
