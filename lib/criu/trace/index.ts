@@ -145,7 +145,7 @@ export class Trace {
 
 /**
  * Runs an operation with its trace, if one is wanted.
- * @param warningsOf path of the file to write say that the trace of an operation that has succeeded could not be written, as on a full disk
+ * @param warningsOf the list that is told that the trace of an operation that has succeeded could not be written, as on a full disk
  * @throws what the operation throws; {@link UsageError} the file cannot be written, and nothing was begun
  */
 export async function withTrace<T>(
