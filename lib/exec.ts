@@ -19,6 +19,11 @@ export interface ExecOptions {
   timeoutMs?: number | undefined;
   /** Ends it with its process group. */
   signal?: AbortSignal | undefined;
+  /**
+   * Called when the time is over or the caller aborts: how long the child may take to end by itself before it is ended.
+   * Milliseconds. @default 0
+   */
+  gracePeriod?: (() => number) | undefined;
   /** What it reads from stdin. */
   input?: string | undefined;
   /** `inherit` gives the child the caller's own stdin, such as a terminal. @default ignore, or `input` */
@@ -90,34 +95,46 @@ class Deadline {
   private readonly target: number | undefined;
   private readonly asked: number | undefined;
   private readonly signal: AbortSignal | undefined;
+  private readonly gracePeriod: () => number;
   private readonly timer: NodeJS.Timeout;
+  private graceTimer: NodeJS.Timeout | undefined;
   private killTimer: NodeJS.Timeout | undefined;
 
   /** @param asked gets SIGTERM; `target` is killed when it does not end */
   constructor(
     asked: number | undefined,
     target: number | undefined,
-    timeoutMs: number,
-    signal: AbortSignal | undefined,
+    { timeoutMs = 60_000, signal, gracePeriod = () => 0 }: ExecOptions,
   ) {
     this.asked = asked;
     this.target = target;
     this.signal = signal;
+    this.gracePeriod = gracePeriod;
     this.timer = setTimeout(() => {
       this.timedOut = true;
-      this.stop();
+      this.giveUp();
     }, timeoutMs);
     signal?.addEventListener('abort', this.onAbort);
   }
 
   private readonly onAbort = (): void => {
     this.aborted = true;
-    this.stop();
+    this.giveUp();
   };
 
   stopTooLong(): void {
     this.tooLong = true;
     this.stop();
+  }
+
+  private giveUp(): void {
+    if (this.graceTimer) return;
+    const graceMs = this.gracePeriod();
+    if (graceMs === 0) this.stop();
+    else
+      this.graceTimer = setTimeout(() => {
+        this.stop();
+      }, graceMs);
   }
 
   private stop(): void {
@@ -131,6 +148,7 @@ class Deadline {
 
   end(): void {
     clearTimeout(this.timer);
+    clearTimeout(this.graceTimer);
     clearTimeout(this.killTimer);
     this.signal?.removeEventListener('abort', this.onAbort);
   }
@@ -290,7 +308,7 @@ export async function execResult(
   const target = pid === undefined ? undefined : ownGroup ? -pid : pid;
   if (target !== undefined) liveGroups.add(target);
   const asked = options.asksGroup === false ? pid : target;
-  const deadline = new Deadline(asked, target, options.timeoutMs ?? 60_000, options.signal);
+  const deadline = new Deadline(asked, target, options);
   const onFull = (): void => {
     deadline.stopTooLong();
   };

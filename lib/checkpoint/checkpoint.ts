@@ -269,7 +269,7 @@ async function checkpointTree(
   looking: Promise<CheckResult | undefined>,
   trace: Trace | undefined,
 ): Promise<CheckpointResult> {
-  const { leaveRunning = false } = options;
+  const { leaveRunning = false, force = false } = options;
   const target = watchProcess(pid); // loads native code, while the other program looks
   const found = await looking.catch((error: unknown) => {
     target?.close();
@@ -326,13 +326,11 @@ async function checkpointTree(
         ? await actWhileStopped(async (signal) => {
             findTree(); // a process that it has started since is none that shares its files
             completed = await completeHere(false, signal);
-          }, options.signal)
+          })
         : undefined;
       const script = { networkLock: networkLock?.method, actionScript: stopped?.script };
       const run = { ...createRun(options, operation, shellJob, lock, script), watch };
-      result = await dump(run, target, { ...options, imagesDir }, stopped, trace).finally(() =>
-        stopped?.close(),
-      );
+      result = await dump(run, target, { imagesDir, force, stopped, trace });
       if (leaveRunning) throwIfLost(pid, run, result, imagesDir);
       completed ??= await completeHere(leaveRunning);
     } finally {

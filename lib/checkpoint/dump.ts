@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 /** One run of criu for a dump, and what becomes of the images. @module */
 import { runCriu, type CriuResult, type CriuRun, type Trace } from '../criu/index.ts';
-import { InterruptedError, ToolkitError } from '../errors.ts';
+import { InterruptedError } from '../errors.ts';
 import { isEnding, type WatchedProcess } from '../process/index.ts';
-import type { CheckpointOptions } from './checkpoint.ts';
 import { checkpointError, interruptedError } from './error.ts';
 import { hasCheckpoint, keepImages, prepareImagesDir, rollBackImages } from './images-dir.ts';
 import type { WhileStopped } from './while-stopped.ts';
@@ -11,31 +10,38 @@ import type { WhileStopped } from './while-stopped.ts';
 /** How long a process may take to be killed. With much memory it is visible for longer. */
 const KILLED_MS = 1000;
 
-/** Why the caller has ended a dump, which criu may have undone by itself. */
-function interruption(signal: AbortSignal | undefined): ToolkitError | undefined {
-  if (signal?.aborted !== true) return undefined;
-  const reason: unknown = signal.reason;
-  if (reason instanceof ToolkitError) return reason;
-  return new InterruptedError('ERR_INTERRUPTED', 'the dump was interrupted', { cause: reason });
+/** Where a dump goes, and what is done with it. */
+interface DumpOptions {
+  imagesDir: string;
+  /** Whether an existing checkpoint is replaced. */
+  force: boolean;
+  /** What happens while the tree is stopped; it is closed when criu has ended. */
+  stopped: WhileStopped | undefined;
+  trace: Trace | undefined;
 }
 
 /** Dumps into the directory; if the dump fails, the images that were there before are there again. */
 export async function dump(
   run: CriuRun,
   target: WatchedProcess,
-  { imagesDir, force = false, signal }: Pick<CheckpointOptions, 'imagesDir' | 'force' | 'signal'>,
-  stopped: WhileStopped | undefined,
-  trace: Trace | undefined,
+  { imagesDir, force, stopped, trace }: DumpOptions,
 ): Promise<CriuResult> {
   let result: CriuResult | undefined;
-  prepareImagesDir(imagesDir, force);
+  let isPrepared = false;
   try {
-    result = await runCriu({ ...run, signal: stopped?.signal ?? signal }).finally(() => stopped?.close());
+    try {
+      prepareImagesDir(imagesDir, force);
+      isPrepared = true;
+      result = await runCriu({ ...run, gracePeriod: stopped?.gracePeriod });
+    } finally {
+      await stopped?.close(); // nothing writes images any more
+    }
     trace?.add(run, result);
-    if (result.exitCode !== 0) throw interruption(signal) ?? checkpointError(target.pid, run, result);
+    if (result.exitCode !== 0) throw checkpointError(target.pid, run, result);
     keepImages(imagesDir);
     return result;
   } catch (error) {
+    if (!isPrepared) throw error;
     // a criu killed at the very end has already ended the process: then its images are all that is left, and complete
     const isComplete = hasCheckpoint(imagesDir);
     const hasEnded =

@@ -66,8 +66,13 @@ export function checkpointError(pid: number, run: CriuRun, result: CriuResult): 
   const step = failedStep(result.status?.steps ?? []);
   const driver = step && `driver's ${step.step} of ${step.pid}: ${stepFailure(step)}`;
   const lost = result.status?.tasks.filter((task) => task.outcome === 'failed') ?? [];
+  const tooLate =
+    result.error instanceof CommandError && result.error.facts.timedOut ? result.error.message : undefined;
   const reason =
-    driver ?? result.log.message ?? (result.stderr || `criu exited with ${result.exitCode ?? 'no code'}`);
+    driver ??
+    tooLate ??
+    result.log.message ??
+    (result.stderr || `criu exited with ${result.exitCode ?? 'no code'}`);
   const aftermath = lost.map(
     (task) =>
       `; ${task.pid} could not be returned to its prior state (${task.prior}): ${task.reason ?? 'unknown reason'}`,

@@ -4,28 +4,32 @@
  * script waits for this process. Until it has ended, the dump can be undone.
  * @module
  */
-import { existsSync, watch, writeFileSync } from 'node:fs';
+import { existsSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { makeTemporaryDirectory, removeTemporaryDirectory } from '../directory.ts';
+import { makeTemporaryDirectory, removeFile, removeTemporaryDirectory } from '../directory.ts';
 import { execResult } from '../exec.ts';
 
 /** Files of the script and this process, in a directory of their own. */
 const reachedName = 'reached';
+/** Renamed or removed at the end: no room is needed for that. */
+const waitingName = 'waiting';
 const doneName = 'done';
-const failedName = 'failed';
 
-/** How long criu may take to undo the dump by itself. Milliseconds. */
-const UNDO_MS = 60_000;
+/** How long criu may take to end by itself, be it that it undoes the dump. Milliseconds. */
+const END_MS = 60_000;
+
+/** How often this process looks for the script. A watch would need what other programs may have used up. Milliseconds. */
+const POLL_MS = 5;
 
 /** It does not wait for a process that has ended: criu would keep the tree stopped forever. Then the dump fails. */
 const script = `#!/bin/sh
 [ "$CRTOOLS_SCRIPT_ACTION" = post-dump ] || exit 0
 dir=\${0%/*}
-: >"$dir/${reachedName}"
-until [ -e "$dir/${doneName}" ]; do
-  [ ! -e "$dir/${failedName}" ] && kill -0 ${process.pid} 2>/dev/null || exit 1
+: >"$dir/${reachedName}" || exit 1
+while [ -e "$dir/${waitingName}" ] && kill -0 ${process.pid} 2>/dev/null; do
   sleep 0.01
 done
+[ -e "$dir/${doneName}" ]
 `;
 
 /** What criu is told, and what ends it. */
@@ -33,10 +37,10 @@ export interface WhileStopped {
   /** For criu's `--action-script`. */
   script: string;
   /**
-   * For the run of criu. It is aborted with the caller's, but not while criu waits: then the script fails, and criu itself
-   * undoes the dump, which also removes its names of deleted files and its lock of the network.
+   * For the run of criu: a criu that has called the script is not killed. The script fails, and criu itself undoes the dump,
+   * which also removes its names of deleted files and its lock of the network.
    */
-  signal: AbortSignal;
+  gracePeriod: () => number;
   /** Ends what still runs, and removes the script. */
   close(): Promise<void>;
 }
@@ -52,61 +56,59 @@ async function canRun(path: string): Promise<boolean> {
 
 /**
  * @param act called once, when the images are complete and the tree is stopped; if it throws, the dump fails. Its signal is
- * aborted with the caller's, and when criu ends
- * @param caller ends the dump
+ * aborted when the dump is to end, and when criu has ended
  * @returns `undefined` where criu cannot run scripts of ours: then `act` is never called
  */
 export async function actWhileStopped(
   act: (signal: AbortSignal) => Promise<void>,
-  caller: AbortSignal | undefined,
 ): Promise<WhileStopped | undefined> {
   const dir = makeTemporaryDirectory('criu-cuda-stopped-');
   const path = join(dir, 'wait.sh');
-  writeFileSync(path, script, { mode: 0o700 });
+  const reached = join(dir, reachedName);
+  const waiting = join(dir, waitingName);
+  try {
+    writeFileSync(path, script, { mode: 0o700 });
+    writeFileSync(waiting, '');
+  } catch (error) {
+    removeTemporaryDirectory(dir);
+    throw error;
+  }
   if (!(await canRun(path))) {
     removeTemporaryDirectory(dir);
     return undefined;
   }
-  const run = new AbortController();
-  const acting = new AbortController();
+  const ending = new AbortController();
+  const { signal } = ending;
+  const actAndSay = async (): Promise<void> => {
+    try {
+      signal.throwIfAborted();
+      await act(signal);
+      signal.throwIfAborted();
+      renameSync(waiting, join(dir, doneName));
+    } catch {
+      try {
+        removeFile(waiting);
+      } catch {
+        // criu is ended when its time is over
+      }
+    }
+  };
   let acts: Promise<void> | undefined;
-  let isWaiting = false;
-  let late: NodeJS.Timeout | undefined;
-  const say = (name: string): void => {
-    isWaiting = false;
-    writeFileSync(join(dir, name), '');
-  };
-  const watcher = watch(dir, () => {
-    if (acts !== undefined || !existsSync(join(dir, reachedName))) return;
-    watcher.close();
-    isWaiting = true;
-    acts = act(acting.signal).then(
-      () => {
-        say(doneName);
-      },
-      () => {
-        say(failedName);
-      },
-    );
-  });
-  const onAbort = (): void => {
-    acting.abort(caller?.reason);
-    if (!isWaiting) run.abort(caller?.reason);
-    else
-      late = setTimeout(() => {
-        run.abort(caller?.reason);
-      }, UNDO_MS);
-  };
-  if (caller?.aborted === true) onAbort();
-  caller?.addEventListener('abort', onAbort, { once: true });
+  const poll = setInterval(() => {
+    if (!existsSync(reached)) return;
+    clearInterval(poll);
+    acts = actAndSay();
+  }, POLL_MS);
   return {
     script: path,
-    signal: run.signal,
+    gracePeriod: () => {
+      if (!existsSync(reached)) return 0;
+      ending.abort();
+      return END_MS;
+    },
     close: async () => {
-      watcher.close();
-      clearTimeout(late);
-      caller?.removeEventListener('abort', onAbort);
-      acting.abort();
+      clearInterval(poll);
+      ending.abort();
       await acts;
       removeTemporaryDirectory(dir);
     },

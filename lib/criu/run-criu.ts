@@ -36,6 +36,8 @@ export interface CriuRun {
   env?: Record<string, string | undefined> | undefined;
   signal?: AbortSignal | undefined;
   timeoutMs?: number | undefined;
+  /** How long criu may take to end by itself when the time is over or the caller aborts. Milliseconds. @default 0 */
+  gracePeriod?: (() => number) | undefined;
   /** The tasks are left stopped, and take their device memory when they are woken. */
   leaveStopped?: boolean | undefined;
   /** Open descriptors that criu gets as 3, 4, and so on. */
@@ -138,6 +140,7 @@ function execOptions(run: CriuRun, onSpawn: (pid: number) => void): ExecOptions 
     ...(run.stage === 'dump' ? { umask: 0o077 } : {}),
     env: run.stage === 'restore' ? { ...whoWaits, ...run.env } : run.env,
     signal: run.signal,
+    gracePeriod: run.gracePeriod,
     keepSuccess: true,
     onSpawn,
   };

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-import { mkdtempSync, existsSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CommandError, InterruptedError } from '../../lib/errors.ts';
-import { exec, execResult } from '../../lib/exec.ts';
+import { exec, execResult, type ExecOptions, type ExecResult } from '../../lib/exec.ts';
 
 let dir: string;
 beforeEach(() => {
@@ -111,6 +111,37 @@ describe('execResult', () => {
       },
     });
     expect((await run).stdout).toBe('ready');
+  });
+
+  it.each([
+    ['fails', 3],
+    ['succeeds', 0],
+  ])('lets a child end by itself that was given the time, and %s', async (_, exitCode) => {
+    const words = `echo started; until [ -e given ]; do sleep 0.01; done; echo whole; exit ${exitCode}`;
+    const late = (options: ExecOptions): Promise<ExecResult> => {
+      rmSync(join(dir, 'given'), { force: true });
+      return execResult('sh', ['-c', words], {
+        cwd: dir,
+        keepSuccess: true,
+        gracePeriod: () => {
+          writeFileSync(join(dir, 'given'), '');
+          return 60_000;
+        },
+        ...options,
+      });
+    };
+    const stop = new AbortController();
+    const onLine = (): void => {
+      stop.abort(new InterruptedError('ERR_INTERRUPTED', 'interrupted by SIGINT'));
+    };
+    const [timedOut, aborted] = [() => late({ timeoutMs: 1 }), () => late({ signal: stop.signal, onLine })];
+    if (exitCode === 0) {
+      await expect(timedOut()).resolves.toMatchObject({ exitCode, stdout: 'started\nwhole' });
+      await expect(aborted()).resolves.toMatchObject({ exitCode, stdout: 'started\nwhole' });
+    } else {
+      await expect(timedOut()).rejects.toMatchObject({ facts: { exitCode, timedOut: true } });
+      await expect(aborted()).rejects.toThrow('interrupted by SIGINT');
+    }
   });
 
   it('keeps the success of a program that finished although it was told to end', async () => {

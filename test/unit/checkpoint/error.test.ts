@@ -2,6 +2,7 @@
 import { expect, it } from 'vitest';
 import { checkpointError } from '../../../lib/checkpoint/error.ts';
 import type { CriuResult, CriuRun } from '../../../lib/criu/index.ts';
+import { CommandError } from '../../../lib/errors.ts';
 
 const run = {
   stage: 'dump',
@@ -30,4 +31,15 @@ it('refers to the log after any other failure of the lock', () => {
   expect(checkpointError(7, run, refusedLock('CUDA_ERROR_NOT_READY')).hint).toBe(
     'the log is /images/dump.log',
   );
+});
+
+it('says that the time was over, not what that led to', () => {
+  const message = 'criu did not finish in 5 ms';
+  const facts = {
+    ...{ command: 'criu dump', exitCode: 1, signal: undefined, timedOut: true },
+    ...{ durationMs: 5, tail: '' },
+  };
+  const error = new CommandError('ERR_COMMAND_RUN', message, facts);
+  const result = { stderr: '', log: { errors: [], message: 'One of more action scripts failed' }, error };
+  expect(checkpointError(7, run, result as unknown as CriuResult).message).toBe(`cannot dump 7: ${message}`);
 });
