@@ -61,8 +61,9 @@ const NEW_FILE = 'criu-cuda-new.img';
 /** Writes a file that only its owner can read, and replaces an earlier one, or changes nothing, as on a full disk. */
 export function replaceFile(path: string, data: string | Uint8Array): void {
   const scratch = join(dirname(path), NEW_FILE);
+  removeFile(scratch); // of a killed run, or a link of another user
   try {
-    writeFileSync(scratch, data, { mode: 0o600, flush: true });
+    writeFileSync(scratch, data, { mode: 0o600, flag: 'wx', flush: true });
     renameSync(scratch, path);
   } catch (error) {
     removeFile(scratch);

@@ -55,7 +55,7 @@ import { completeImages } from './complete.ts';
 import { earlierEnv, earlierWarnings, resolveEarlier } from './earlier.ts';
 import { dump } from './dump.ts';
 import { throwIfLost } from './error.ts';
-import { imagesBytes, lockImagesDir, reserveRoom } from './images-dir.ts';
+import { imagesBytes, lockImagesDir, releaseRoom } from './images-dir.ts';
 import { checkpointIsolated } from './isolated.ts';
 import { endStartedHelper, helperVariables, type EarlyHelper } from '../pool/index.ts';
 import { beginHelper } from './early-helper.ts';
@@ -314,16 +314,12 @@ async function checkpointTree(
     const { imagesDir, workDir } = operation;
     const lock = lockImagesDir(imagesDir);
     let result: CriuResult;
-    let giveRoom: (() => void) | undefined;
-    const completeHere = (isRunning: boolean, signal?: AbortSignal): Promise<string[]> => {
-      giveRoom?.();
-      giveRoom = undefined;
-      return completeImages(imagesDir, { ...complete, isRunning, signal });
-    };
+    const completeHere = (isRunning: boolean, signal?: AbortSignal): Promise<string[]> =>
+      completeImages(imagesDir, { ...complete, isRunning, signal });
     try {
-      giveRoom = reserveRoom(imagesDir);
       const stopped = isStopped
         ? await actWhileStopped(async (signal) => {
+            releaseRoom(imagesDir);
             findTree(); // a process that it has started since is none that shares its files
             completed = await completeHere(false, signal);
           })
@@ -334,7 +330,6 @@ async function checkpointTree(
       if (leaveRunning) throwIfLost(pid, run, result, imagesDir);
       completed ??= await completeHere(leaveRunning);
     } finally {
-      giveRoom?.();
       lock.release();
     }
     const { memory = [], fallbacks = [] } = result.status ?? {};

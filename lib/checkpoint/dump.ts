@@ -4,7 +4,14 @@ import { runCriu, type CriuResult, type CriuRun, type Trace } from '../criu/inde
 import { InterruptedError } from '../errors.ts';
 import { isEnding, type WatchedProcess } from '../process/index.ts';
 import { checkpointError, interruptedError } from './error.ts';
-import { hasCheckpoint, keepImages, prepareImagesDir, rollBackImages } from './images-dir.ts';
+import {
+  hasCheckpoint,
+  keepImages,
+  prepareImagesDir,
+  releaseRoom,
+  reserveRoom,
+  rollBackImages,
+} from './images-dir.ts';
 import type { WhileStopped } from './while-stopped.ts';
 
 /** How long a process may take to be killed. With much memory it is visible for longer. */
@@ -32,9 +39,11 @@ export async function dump(
     try {
       prepareImagesDir(imagesDir, force);
       isPrepared = true;
+      reserveRoom(imagesDir);
       result = await runCriu({ ...run, gracePeriod: stopped?.gracePeriod });
     } finally {
       await stopped?.close(); // nothing writes images any more
+      if (isPrepared) releaseRoom(imagesDir);
     }
     trace?.add(run, result);
     if (result.exitCode !== 0) throw checkpointError(target.pid, run, result);

@@ -3,20 +3,10 @@
  * The directory a checkpoint is written to.
  * @module
  */
-import {
-  closeSync,
-  existsSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  renameSync,
-  rmdirSync,
-  statSync,
-  unlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isErrno } from '../errno.ts';
+import { isErrno, reasonOf } from '../errno.ts';
 import { isKeptName, MANIFEST_ROOM, manifestName } from '../kept/index.ts';
 import { checkWritable, makeDirectory, removeFile, removeFlatDirectory } from '../directory.ts';
 import { lockImages, type ImagesLock } from '../images-lock.ts';
@@ -117,29 +107,35 @@ export function prepareImagesDir(dir: string, force: boolean): void {
   putAside(dir);
 }
 
+/** An image by its name, so that a dump that fails removes it. */
+const RESERVED = 'criu-cuda-reserved.img';
+
 /**
- * Takes the room of what is written after criu: where there is none, criu fails and the program runs on. The file has no
- * name, so that nothing is left of it, however this process ends.
- * @returns what gives the room back
+ * Takes the room of what is written after criu, in a prepared directory: where there is none, criu fails and the program
+ * runs on.
  * @throws {@link CheckpointError} there is none already
  */
-export function reserveRoom(dir: string): () => void {
-  const path = join(dir, 'criu-cuda-reserved.img');
-  const fd = openSync(path, 'w', 0o600);
-  const release = (): void => {
-    closeSync(fd);
-  };
+export function reserveRoom(dir: string): void {
   try {
-    unlinkSync(path);
-    writeFileSync(fd, Buffer.alloc(MANIFEST_ROOM));
-    return release;
+    // zeroes take no room where files are compressed
+    writeFileSync(join(dir, RESERVED), randomBytes(MANIFEST_ROOM), { mode: 0o600, flag: 'wx' });
   } catch (error) {
-    release();
-    if (!isErrno(error, 'ENOSPC', 'EDQUOT')) throw error;
-    throw new CheckpointError('ERR_CHECKPOINT_IMAGES_DIR', `there is no room for images in ${dir}`, {
+    const message = isErrno(error, 'ENOSPC', 'EDQUOT')
+      ? `there is no room for images in ${dir}`
+      : `cannot write images to ${dir}: ${reasonOf(error)}`;
+    throw new CheckpointError('ERR_CHECKPOINT_IMAGES_DIR', message, {
       hint: 'free space on its file system, or name another directory',
       cause: error,
     });
+  }
+}
+
+/** Gives the room back. */
+export function releaseRoom(dir: string): void {
+  try {
+    removeFile(join(dir, RESERVED));
+  } catch {
+    // nothing reads it, and the next to write is told what is wrong
   }
 }
 

@@ -90,7 +90,8 @@ function keep(cache: ImageCache | undefined, digest: string, text: string): void
   const path = cache.blobPath(digest);
   const unfinished = `${path}.${process.pid}.part`;
   try {
-    writeFileSync(unfinished, text, { mode: 0o400 });
+    rmSync(unfinished, { force: true });
+    writeFileSync(unfinished, text, { mode: 0o400, flag: 'wx' });
     renameSync(unfinished, path);
   } catch (error) {
     rmSync(unfinished, { force: true });

@@ -28,6 +28,7 @@ export interface PostRestore {
 export function postRestoreArguments(dir: string, options: PostRestore): string[] {
   const { command, imagesDir, workDir, generation } = options;
   const path = join(dir, 'post-restore');
+  const output = join(workDir, OUTPUT);
   const variables = {
     CRIU_CUDA_IMAGES_DIR: imagesDir,
     ...(generation && {
@@ -40,7 +41,9 @@ export function postRestoreArguments(dir: string, options: PostRestore): string[
     '[ "$CRTOOLS_SCRIPT_ACTION" = post-restore ] || exit 0',
     'export CRIU_CUDA_PID="$CRTOOLS_INIT_PID"',
     ...Object.entries(variables).map(([name, value]) => `export ${name}=${quote(value)}`),
-    `exec /bin/sh -c ${quote(command)} >${quote(join(workDir, OUTPUT))} 2>&1 </dev/null`,
+    `rm -f ${quote(output)}`,
+    'set -C', // no link of another user is followed
+    `exec /bin/sh -c ${quote(command)} >${quote(output)} 2>&1 </dev/null`,
   ];
   writeFileSync(path, `${lines.join('\n')}\n`, { mode: 0o700 });
   return ['--action-script', path];

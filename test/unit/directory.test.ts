@@ -1,5 +1,14 @@
 // SPDX-License-Identifier: MIT
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
@@ -8,6 +17,7 @@ import {
   makeDirectory,
   makeTemporaryDirectory,
   removeTemporaryDirectory,
+  replaceFile,
 } from '../../lib/directory.ts';
 import { execResult } from '../../lib/exec.ts';
 import { projectRoot } from '../../lib/paths.ts';
@@ -43,6 +53,18 @@ it('says why a directory cannot be written to', () => {
   };
   expect(write).toThrow(`${dir}/missing does not exist`);
   expect(write).toThrow(expect.objectContaining({ hint: 'name another directory' }) as Error);
+});
+
+it('replaces a file, and writes through no link that another user has put there', () => {
+  const [path, other] = [join(dir, 'image.img'), join(dir, 'other')];
+  writeFileSync(other, 'untouched');
+  symlinkSync(other, join(dir, 'criu-cuda-new.img'));
+  replaceFile(path, 'first');
+  symlinkSync(other, join(dir, 'criu-cuda-new.img'));
+  replaceFile(path, 'second');
+  expect(readFileSync(path, 'utf8')).toBe('second');
+  expect(readFileSync(other, 'utf8')).toBe('untouched');
+  expect(readdirSync(dir).sort()).toEqual(['image.img', 'other']);
 });
 
 it('removes temporary directories with all that is in them, at the end of the process, too', async () => {
