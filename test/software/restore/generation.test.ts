@@ -2,7 +2,7 @@
 // A restored program learns of it from its generation file, and a command can run before it does.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -141,6 +141,18 @@ it('runs a command before the program runs, with what it has to know', async () 
   await waitUntil(() => readFileSync(ticks, 'utf8') !== after);
 });
 
+it('the output of the command goes into no file that a link leads to', async () => {
+  const pid = await start();
+  ({ path } = await ask());
+  await dump(pid);
+  const [other, output] = [join(dir, 'other'), join(machine.imagesDir, 'post-restore.log')];
+  writeFileSync(other, 'untouched');
+  symlinkSync(other, output);
+  await restore(['--post-restore', 'echo said']);
+  expect(readFileSync(other, 'utf8')).toBe('untouched');
+  expect(readFileSync(output, 'utf8')).toBe('said\n');
+});
+
 it('leaves nothing of a program whose command fails', async () => {
   const pid = await start();
   ({ path } = await ask());
@@ -168,10 +180,10 @@ it('is removed with the program that a restore waits for, and made again by the 
     const words = [join(projectRoot, 'dist/cli.js'), 'restore', machine.imagesDir];
     const waits = spawn(process.execPath, words, {
       env: { ...process.env, ...machine.env },
-      stdio: 'ignore',
+      stdio: ['ignore', 'pipe', 'inherit'],
     });
     const ended = once(waits, 'exit');
-    await waitUntil(() => isAlive(pid));
+    await once(waits.stdout, 'data'); // the restore has succeeded: a program that is killed before fails it
     expect((await ask()).text).toMatch(/^1 /);
     process.kill(pid, 'SIGKILL');
     expect(await ended).toEqual([137, null]);
