@@ -10,6 +10,7 @@ import {
   closeSync,
   constants,
   existsSync,
+  fchmodSync,
   fchownSync,
   fstatSync,
   lstatSync,
@@ -85,7 +86,14 @@ function open(path: string): number {
     return openSync(path, flags);
   } catch (error) {
     if (!isErrno(error, 'ENOENT')) throw error;
-    return openSync(path, flags | O_CREAT | O_EXCL, 0o644);
+    const fd = openSync(path, flags | O_CREAT | O_EXCL, 0o644);
+    try {
+      fchmodSync(fd, 0o644); // whatever the umask, as criu-cuda run makes it
+    } catch (failure) {
+      closeSync(fd);
+      throw failure;
+    }
+    return fd;
   }
 }
 
@@ -149,14 +157,11 @@ function usedPaths(pids: readonly number[]): Set<string> {
 /**
  * Removes the files of programs that have ended while nobody waited for them: those for whose pid there is no process, that
  * no process has in its environment, and that were not written for a day.
- * @param list every process that may use them, `undefined` if not all of them are known. @default all, in the first pid
- * namespace
+ * @param list every process that may use them. @default all, in the first pid namespace; in another one, nothing is removed
  */
-export function removeStaleGenerations(
-  list = statSync('/proc/self/ns/pid').ino === FIRST_NAMESPACE ? listPids : undefined,
-): void {
-  if (!list) return;
+export function removeStaleGenerations(list?: () => readonly number[]): void {
   try {
+    if (!list && statSync('/proc/self/ns/pid').ino !== FIRST_NAMESPACE) return;
     const isOld = (path: string): boolean =>
       (lstatSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Infinity) < Date.now() - RESTORE_MS;
     const ended = readdirSync(DIR)
@@ -164,7 +169,7 @@ export function removeStaleGenerations(
       .filter((path) => PATHS.test(path) && isOld(path))
       .filter((path) => !existsSync(`/proc/${/\d+$/.exec(path)?.[0] ?? ''}`));
     if (ended.length === 0) return;
-    const used = usedPaths(list());
+    const used = usedPaths((list ?? listPids)());
     for (const path of ended) if (!used.has(path) && isOld(path)) removeFile(path);
   } catch {
     // a restore does without

@@ -45,7 +45,10 @@ afterEach(async () => {
 });
 
 const cli = (args: readonly string[]): Promise<ExecResult> =>
-  execResult(process.execPath, [join(projectRoot, 'dist/cli.js'), ...args], { env: machine.env });
+  execResult(process.execPath, [join(projectRoot, 'dist/cli.js'), ...args], {
+    env: machine.env,
+    umask: 0o077, // what others may read does not depend on it
+  });
 
 async function start(): Promise<number> {
   const log = join(dir, 'log');

@@ -44,6 +44,16 @@ it('belongs to the user of the program where it is missing, as after a reboot', 
   expect(statSync(path).uid).toBe(nobody);
 });
 
+it('can be read by others, whatever the mask of the restore', () => {
+  const before = process.umask(0o077);
+  try {
+    write();
+  } finally {
+    process.umask(before);
+  }
+  expect(statSync(path).mode).toBe(0o100644);
+});
+
 it('is not written through a link, nor into another file', () => {
   writeFileSync(other, 'untouched');
   symlinkSync(other, path);
@@ -98,6 +108,20 @@ it('is removed by its name only for the process that has it', () => {
   endGeneration(path, process.pid);
   expect(existsSync(path)).toBe(false);
   endGeneration(path, process.pid);
+});
+
+it('a restore does without the removal of old ones', () => {
+  const old = `/dev/shm/criu-cuda-generation-${(process.pid + 1) * 10_000_000}`;
+  try {
+    writeGeneration({ path: old, number: 0, uid, gid });
+    utimesSync(old, 1, 1);
+    removeStaleGenerations(() => {
+      throw new Error('no /proc');
+    });
+    expect(existsSync(old)).toBe(true);
+  } finally {
+    rmSync(old, { force: true });
+  }
 });
 
 it('is removed later when it is old and no living process can use it', () => {
