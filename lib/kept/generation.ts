@@ -9,20 +9,15 @@ import { randomBytes } from 'node:crypto';
 import {
   closeSync,
   constants,
-  existsSync,
   fchownSync,
   fstatSync,
-  lstatSync,
   openSync,
-  readdirSync,
-  readFileSync,
-  statSync,
   writeSync,
 } from 'node:fs';
 import { removeFile } from '../directory.ts';
 import { isErrno } from '../errno.ts';
 import { describeError } from '../errors.ts';
-import { listPids, MOST_OF_WORDS, readBeginning } from '../process/index.ts';
+import { MOST_OF_WORDS, readBeginning } from '../process/index.ts';
 
 /** The variable that names the file. */
 const VARIABLE = 'CRIU_CUDA_GENERATION_FILE';
@@ -121,52 +116,5 @@ export function endGeneration(path: string, pid: number): void {
     removeFile(path);
   } catch {
     // of another user, or on a file system that cannot be written to
-  }
-}
-
-/** A restore writes the file before the program is there, and does not take as long. Milliseconds. */
-const RESTORE_MS = 24 * 3600 * 1000;
-
-/** Inode of the first pid namespace, from which every process is seen; the kernel's PROC_PID_INIT_INO. */
-const FIRST_NAMESPACE = 0xeffffffc;
-
-/** @throws a process may not be looked at, so that it may use any of them */
-function usedPaths(pids: readonly number[]): Set<string> {
-  const prefix = `${VARIABLE}=`;
-  return new Set(
-    pids.flatMap((pid) => {
-      try {
-        const variables = readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0');
-        return variables.filter((one) => one.startsWith(prefix)).map((one) => one.slice(prefix.length));
-      } catch (error) {
-        if (isErrno(error, 'ENOENT', 'ESRCH')) return []; // it has ended
-        throw error;
-      }
-    }),
-  );
-}
-
-/**
- * Removes the files of programs that have ended while nobody waited for them: those for whose pid there is no process, that
- * no process has in its environment, and that were not written for a day.
- * @param list every process that may use them, `undefined` if not all of them are known. @default all, in the first pid
- * namespace
- */
-export function removeStaleGenerations(
-  list = statSync('/proc/self/ns/pid').ino === FIRST_NAMESPACE ? listPids : undefined,
-): void {
-  if (!list) return;
-  try {
-    const isOld = (path: string): boolean =>
-      (lstatSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Infinity) < Date.now() - RESTORE_MS;
-    const ended = readdirSync(DIR)
-      .map((name) => `${DIR}/${name}`)
-      .filter((path) => PATHS.test(path) && isOld(path))
-      .filter((path) => !existsSync(`/proc/${/\d+$/.exec(path)?.[0] ?? ''}`));
-    if (ended.length === 0) return;
-    const used = usedPaths(list());
-    for (const path of ended) if (!used.has(path) && isOld(path)) removeFile(path);
-  } catch {
-    // a restore does without
   }
 }
