@@ -31,7 +31,7 @@ static uint64_t now_ns(void)
 }
 
 /* As Node's spawn() with `detached` and without stdout and stderr. In a frame of its own: the
- * parent goes on in the one in which it has called vfork. */
+ * parent continues in the one in which it has called vfork. */
 __attribute__((noinline)) static _Noreturn void become_helper(char *const args[], int input)
 {
 	const int null_fd = open("/dev/null", O_RDWR);
