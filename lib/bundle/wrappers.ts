@@ -18,8 +18,9 @@ export const cliWrapper = `#!/bin/sh
 ${here}
 export CRIU_CUDA_CRIU="\${CRIU_CUDA_CRIU:-$here/criu}"
 set -- "$here/node" "$here/../app/dist/cli.cjs" "$@"
+start=$here/../app/plugins-cuda/build/bin/criu-cuda-start
 case $3 in
-restore | checkpoint) set -- "$here/../app/plugins-cuda/build/bin/criu-cuda-start" "$@" ;;
+restore | checkpoint) [ ! -x "$start" ] || set -- "$start" "$@" ;;
 esac
 exec "$@"
 `;

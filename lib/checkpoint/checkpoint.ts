@@ -230,7 +230,7 @@ export async function checkpoint(given: CheckpointOptions): Promise<CheckpointRe
       'omit the trace',
     );
   if (isolated) {
-    endStartedHelper(); // another program makes the dump
+    await endStartedHelper(); // another program makes the dump
     return checkpointIsolated(options, isolated);
   }
   return withTrace(
@@ -253,7 +253,7 @@ async function checkpointHere(given: CheckpointOptions, trace: Trace | undefined
   const looking = look(options, operation); // another program, which takes longest
   let helper: EarlyHelper | undefined;
   try {
-    helper = beginHelper(pids, operation, env);
+    helper = await beginHelper(pids, operation, env);
     const withHelper = { ...options, env: { ...options.env, ...helperVariables(helper) } };
     return await checkpointTree(target, withHelper, operation, looking, trace);
   } finally {

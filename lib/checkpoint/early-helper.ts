@@ -17,7 +17,7 @@ export function beginHelper(
   pids: readonly number[],
   { plugin }: Operation,
   added: Environment | undefined,
-): EarlyHelper | undefined {
+): Promise<EarlyHelper | undefined> {
   const env: Environment = { ...process.env, ...added };
   const program = helperProgram(plugin, env);
   const isOfUse = program !== undefined && pids.some(hasInterceptor);

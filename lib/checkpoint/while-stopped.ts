@@ -21,13 +21,14 @@ const END_MS = 60_000;
 /** How often this process looks for the script. A watch would need what other programs may have used up. Milliseconds. */
 const POLL_MS = 5;
 
-/** It does not wait for a process that has ended: criu would keep the tree stopped forever. Then the dump fails. */
+/** It does not wait for a process that has ended: criu would keep the tree stopped forever. Then the dump fails. Where
+ * there is no `sleep`, it looks as often as it can. */
 const script = `#!/bin/sh
 [ "$CRTOOLS_SCRIPT_ACTION" = post-dump ] || exit 0
 dir=\${0%/*}
 : >"$dir/${reachedName}" || exit 1
 while [ -e "$dir/${waitingName}" ] && kill -0 ${process.pid} 2>/dev/null; do
-  sleep 0.01
+  sleep 0.01 2>/dev/null || :
 done
 [ -e "$dir/${doneName}" ]
 `;

@@ -2,28 +2,15 @@
 /**
  * The file from which a program learns that it was restored. `criu-cuda run` creates it and names it in
  * CRIU_CUDA_GENERATION_FILE (plugins-cuda/launch/generation.c); every restore writes it before the program runs. Who waits
- * for the program removes it at its end; what nobody waited for is removed by a later restore.
+ * for the program removes it at its end.
  * @module
  */
 import { randomBytes } from 'node:crypto';
-import {
-  closeSync,
-  constants,
-  existsSync,
-  fchmodSync,
-  fchownSync,
-  fstatSync,
-  lstatSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  statSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, constants, fchmodSync, fchownSync, fstatSync, openSync, writeSync } from 'node:fs';
 import { removeFile } from '../directory.ts';
 import { isErrno } from '../errno.ts';
 import { describeError } from '../errors.ts';
-import { listPids, MOST_OF_WORDS, readBeginning } from '../process/index.ts';
+import { MOST_OF_WORDS, readBeginning } from '../process/index.ts';
 
 /** The variable that names the file. */
 const VARIABLE = 'CRIU_CUDA_GENERATION_FILE';
@@ -31,8 +18,7 @@ const VARIABLE = 'CRIU_CUDA_GENERATION_FILE';
 /** Root writes it, whatever a program says: so it is nowhere else. In memory, and seen by every user. */
 const PATHS = /^\/dev\/shm\/criu-cuda-generation-\d+$/;
 
-const DIR = '/dev/shm';
-const pathOf = (pid: number): string => `${DIR}/criu-cuda-generation-${pid}`;
+const pathOf = (pid: number): string => `/dev/shm/criu-cuda-generation-${pid}`;
 
 /** Always as long: CRIU compares the sizes of open files. Bytes. */
 const SIZE = 64;
@@ -129,49 +115,5 @@ export function endGeneration(path: string, pid: number): void {
     removeFile(path);
   } catch {
     // of another user, or on a file system that cannot be written to
-  }
-}
-
-/** A restore writes the file before the program is there, and does not take as long. Milliseconds. */
-const RESTORE_MS = 24 * 3600 * 1000;
-
-/** Inode of the first pid namespace, from which every process is seen; the kernel's PROC_PID_INIT_INO. */
-const FIRST_NAMESPACE = 0xeffffffc;
-
-/** @throws a process may not be looked at, so that it may use any of them */
-function usedPaths(pids: readonly number[]): Set<string> {
-  const prefix = `${VARIABLE}=`;
-  return new Set(
-    pids.flatMap((pid) => {
-      try {
-        const variables = readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0');
-        return variables.filter((one) => one.startsWith(prefix)).map((one) => one.slice(prefix.length));
-      } catch (error) {
-        if (isErrno(error, 'ENOENT', 'ESRCH')) return []; // it has ended
-        throw error;
-      }
-    }),
-  );
-}
-
-/**
- * Removes the files of programs that have ended while nobody waited for them: those for whose pid there is no process, that
- * no process has in its environment, and that were not written for a day.
- * @param list every process that may use them. @default all, in the first pid namespace; in another one, nothing is removed
- */
-export function removeStaleGenerations(list?: () => readonly number[]): void {
-  try {
-    if (!list && statSync('/proc/self/ns/pid').ino !== FIRST_NAMESPACE) return;
-    const isOld = (path: string): boolean =>
-      (lstatSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Infinity) < Date.now() - RESTORE_MS;
-    const ended = readdirSync(DIR)
-      .map((name) => `${DIR}/${name}`)
-      .filter((path) => PATHS.test(path) && isOld(path))
-      .filter((path) => !existsSync(`/proc/${/\d+$/.exec(path)?.[0] ?? ''}`));
-    if (ended.length === 0) return;
-    const used = usedPaths((list ?? listPids)());
-    for (const path of ended) if (!used.has(path) && isOld(path)) removeFile(path);
-  } catch {
-    // a restore does without
   }
 }

@@ -9,7 +9,6 @@ export { isKeptName, manifestName, readManifest, type Manifest, type ManifestFil
 export {
   endGeneration,
   findGeneration,
-  removeStaleGenerations,
   writeGeneration,
   type Generation,
   type WrittenGeneration,

@@ -53,12 +53,12 @@ export const helperVariables = (helper: EarlyHelper | undefined): Record<string,
  * @param imagesDir what it loads, an absolute path; nothing for a dump
  * @returns `undefined` if there is none: the plugin starts another one where it needs one
  */
-export function startEarlyHelper(
+export async function startEarlyHelper(
   program: string | undefined,
   env: Environment,
   imagesDir?: string,
-): EarlyHelper | undefined {
-  const started = takeStartedHelper(program, env, imagesDir);
+): Promise<EarlyHelper | undefined> {
+  const started = await takeStartedHelper(program, env, imagesDir);
   if (started !== undefined || program === undefined) return started;
   const child = spawn(program, ['--early', ...(imagesDir === undefined ? [] : [imagesDir])], {
     stdio: ['pipe', 'ignore', 'ignore'],

@@ -23,6 +23,6 @@ export {
 export * from './daemon.ts';
 export * from './early-helper.ts';
 export * from './metrics.ts';
-export { endStartedHelper } from './started-helper.ts';
+export { endNow, endStartedHelper } from './started-helper.ts';
 export { receiveImages, type Reception } from './receive.ts';
 export type { PoolContext, PoolOperation, PoolWork } from './work.ts';

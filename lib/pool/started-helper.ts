@@ -8,9 +8,18 @@ import { closeSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { Environment } from '../paths.ts';
-import { MOST_OF_WORDS, readBeginning, waitForExit } from '../process/index.ts';
+import {
+  MOST_OF_WORDS,
+  readBeginning,
+  waitForExit,
+  waitUntilCollected,
+  watchProcess,
+} from '../process/index.ts';
 import { takeLaunched, type LaunchedHelper } from '../start/launched.ts';
 import type { EarlyHelper } from './early-helper.ts';
+
+/** How long a helper that is ended may take, while a driver call is in progress. Milliseconds. */
+const END_MS = 10_000;
 
 /** The words that the kernel keeps of a process; one that has ended has none. */
 const wordsOf = ({ pid }: LaunchedHelper, file: 'cmdline' | 'environ'): string[] =>
@@ -20,7 +29,8 @@ const wordsOf = ({ pid }: LaunchedHelper, file: 'cmdline' | 'environ'): string[]
 function isRunning(helper: LaunchedHelper, program: string, imagesDir: string | undefined): boolean {
   const [path, option, dir] = wordsOf(helper, 'cmdline');
   // it was started in our directory, by the path that was typed
-  return path === program && option === '--early' && (dir && resolve(dir)) === imagesDir;
+  const isOurs = path !== undefined && resolve(path) === program;
+  return isOurs && option === '--early' && (dir && resolve(dir)) === imagesDir;
 }
 
 /** Whether it was started with exactly these variables. */
@@ -42,16 +52,25 @@ function collect({ pid }: LaunchedHelper): void {
   waitForExit(pid).catch(() => undefined);
 }
 
+/** Ends a helper, and waits until its pids and its device memory are free: those who need them come next. */
+export async function endNow(helper: EarlyHelper): Promise<void> {
+  const watched = watchProcess(helper.pid);
+  helper.end();
+  await watched?.ended({ timeoutMs: END_MS });
+  watched?.close();
+  await waitUntilCollected(helper.pid, END_MS);
+}
+
 /**
  * @param program `undefined`: no helper is of use
  * @param imagesDir an absolute path; nothing for a dump
- * @returns `undefined` if there is no such helper, or any more
+ * @returns `undefined` if there is no such helper, or any more; another one has ended
  */
-export function takeStartedHelper(
+export async function takeStartedHelper(
   program: string | undefined,
   env: Environment,
   imagesDir?: string,
-): EarlyHelper | undefined {
+): Promise<EarlyHelper | undefined> {
   const helper = takeLaunched();
   if (!helper) return undefined;
   collect(helper);
@@ -60,19 +79,18 @@ export function takeStartedHelper(
     program !== undefined &&
     isRunning(helper, program, imagesDir) &&
     hasEnvironment(helper, env);
-  const { pid } = helper;
-  if (isWanted)
-    return {
-      pid,
-      end: () => {
-        end(helper);
-      },
-    };
-  end(helper);
+  const started = {
+    pid: helper.pid,
+    end: () => {
+      end(helper);
+    },
+  };
+  if (isWanted) return started;
+  await endNow(started);
   return undefined;
 }
 
 /** Ends a helper that was started before Node, where none is of use. */
-export function endStartedHelper(): void {
-  takeStartedHelper(undefined, {});
+export async function endStartedHelper(): Promise<void> {
+  await takeStartedHelper(undefined, {});
 }

@@ -8,8 +8,14 @@ import { resolve } from 'node:path';
 import { choosePlugin, inventoryNeeds, readInventory } from '../criu/index.ts';
 import { ToolkitError } from '../errors.ts';
 import type { Environment } from '../paths.ts';
-import { helperProgram, startEarlyHelper, usesDaemon, type EarlyHelper } from '../pool/index.ts';
-import { waitUntilCollected, watchProcess } from '../process/index.ts';
+import {
+  endNow,
+  endStartedHelper,
+  helperProgram,
+  startEarlyHelper,
+  usesDaemon,
+  type EarlyHelper,
+} from '../pool/index.ts';
 import type { RestorableImages } from './images.ts';
 import type { RestoreOptions } from './restore.ts';
 
@@ -17,9 +23,6 @@ const gpuImage = /^cuda-\d+\.img$/;
 
 /** The threads of the helper that are still to start get these pids at most. */
 const HELPER_PIDS = 64;
-
-/** How long a helper that is ended may take, while a driver call is in progress. Milliseconds. */
-const END_MS = 10_000;
 
 /** Whether a daemon will serve the restore of an images directory, of which pages of host memory may be missing. */
 export function isServedByDaemon(
@@ -54,15 +57,6 @@ function takesPidOf({ tasks, ownPidNamespace }: RestorableImages, helper: number
   return tasks.some(({ pid, threads }) => [pid, ...threads].some((id) => id >= helper && id < end));
 }
 
-/** Its pids are free afterwards: the checks would find them in use. */
-async function endNow(helper: EarlyHelper): Promise<void> {
-  const watched = watchProcess(helper.pid);
-  helper.end();
-  await watched?.ended({ timeoutMs: END_MS });
-  watched?.close();
-  await waitUntilCollected(helper.pid, END_MS);
-}
-
 /**
  * Starts the helper where it is of use.
  * @returns it; nothing where there is none, also where it cannot be told: the checks report what is wrong
@@ -74,12 +68,13 @@ export async function beginEarlyLoad(
   const env: Environment = { ...process.env, ...options.env };
   const imagesDir = resolve(options.imagesDir);
   try {
-    const helper = startEarlyHelper(helperOf(imagesDir, images, options, env), env, imagesDir);
+    const helper = await startEarlyHelper(helperOf(imagesDir, images, options, env), env, imagesDir);
     if (!helper) return [];
     if (!takesPidOf(images, helper.pid)) return [helper];
     await endNow(helper);
     return [];
   } catch (error) {
+    await endStartedHelper();
     if (error instanceof ToolkitError) return [];
     throw error;
   }

@@ -32,7 +32,6 @@ import {
   applySteps,
   endGeneration,
   readOrigin,
-  removeStaleGenerations,
   writeGeneration,
   type WrittenGeneration,
 } from '../kept/index.ts';
@@ -370,7 +369,6 @@ async function restorePrepared(
   try {
     const env = { ...options.env, ...helperVariables(early[0]) };
     const next = generation && writeGeneration(generation);
-    if (generation) removeStaleGenerations();
     const written = typeof next === 'object' ? next : undefined;
     const extraArgs = [...(options.extraArgs ?? []), ...postRestore(options, operation, scratch, written)];
     const prepared = { images, options: { ...options, env, extraArgs }, operation, steps, keptPorts };

@@ -4,7 +4,7 @@
  * does. It is a child of this process, with a pipe from it as standard input.
  * @module
  */
-import { closeSync, constants, openSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { startedAt } from '../clock.ts';
 
 /** A helper that was started before this program, and that nobody has taken over yet. */
@@ -27,6 +27,14 @@ function reopen(fd: number): number | undefined {
   }
 }
 
+function isPipe(fd: number): boolean {
+  try {
+    return fstatSync(fd).isFIFO();
+  } catch {
+    return false;
+  }
+}
+
 /** Reads and removes the variable in which criu-cuda-start says what it has begun. To be called before anything is started. */
 export function readLaunched(): void {
   const value = process.env.CRIU_CUDA_STARTED_HELPER;
@@ -35,8 +43,12 @@ export function readLaunched(): void {
   const [, pid, fd, ns] = /^(\d+):([3-9]|\d{2,}):(\d+)$/.exec(value) ?? [];
   if (pid === undefined || fd === undefined || ns === undefined) return;
   startedAt(Number(ns) / 1e6);
+  if (!isPipe(Number(fd))) return; // nobody but criu-cuda-start sets it
   launched = { pid: Number(pid), pipe: reopen(Number(fd)) };
 }
+
+/** The pid of that helper, while nobody has taken it over. */
+export const launchedPid = (): number | undefined => launched?.pid;
 
 /** The helper that was started before this program, for the first who asks. */
 export function takeLaunched(): LaunchedHelper | undefined {

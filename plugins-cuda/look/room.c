@@ -17,7 +17,8 @@ static bool is_in_memory(int fd)
 {
 	struct statfs fs;
 
-	return fd >= 0 && !fstatfs(fd, &fs) && fs.f_type == TMPFS_MAGIC;
+	return fd >= 0 && !fstatfs(fd, &fs) &&
+	       (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
 }
 
 static uint64_t copied_of(const struct state *s, const struct process *p)

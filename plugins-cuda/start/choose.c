@@ -15,6 +15,9 @@
 /* What of an environment is read: the process decides how much it has. Bytes. */
 #define MOST_OF_ENVIRONMENT (6 << 20)
 
+/* The helper and its threads, with a margin for what else is started meanwhile. */
+#define HELPER_PIDS 128
+
 static bool is_there(const char *path)
 {
 	return !access(path, F_OK);
@@ -32,41 +35,68 @@ static bool is_manifest(const char *name)
 	return digits && !strcmp(name + prefix + digits, ".img");
 }
 
-/* Whether a dump has finished there that has something to load. */
-static bool has_device_memory(const char *images_dir)
+/* The thread of core-TID.img, 0 for other names. */
+static long thread_of(const char *name)
 {
+	long tid = 0;
+	int length = 0;
+
+	return sscanf(name, "core-%ld.img%n", &tid, &length) == 1 && length && !name[length] ? tid
+											     : 0;
+}
+
+/*
+ * Whether a dump has finished there that has something to load, and whose threads do not need the
+ * ids that the helper and its own threads will have.
+ */
+static bool can_load(const char *images_dir)
+{
+	const pid_t newest = getpid();
+	bool is_complete = false, has_manifest = false, has_init = false, needs_ours = false;
 	DIR *dir = opendir(images_dir);
-	bool is_complete = false, has_manifest = false;
 
 	for (struct dirent *entry; dir && (entry = readdir(dir));) {
+		const long tid = thread_of(entry->d_name);
+
 		is_complete |= !strcmp(entry->d_name, "inventory.img");
 		has_manifest |= is_manifest(entry->d_name);
+		has_init |= tid == 1; /* of a pid namespace of its own */
+		needs_ours |= tid > newest && tid <= newest + HELPER_PIDS;
 	}
 	if (dir)
 		closedir(dir);
-	return is_complete && has_manifest;
+	return is_complete && has_manifest && (has_init || !needs_ours);
+}
+
+/* Node takes `..` for the directory that was typed before it, and the kernel for the parent. */
+static bool has_parent(const char *path)
+{
+	for (const char *part = path; part; part = strchr(part, '/')) {
+		part += strspn(part, "/");
+		if (!strncmp(part, "..", 2) && (!part[2] || part[2] == '/'))
+			return true;
+	}
+	return false;
 }
 
 static bool has_interceptor(pid_t pid)
 {
 	static const char name[] = "LD_PRELOAD=";
-	char path[32], *variable = NULL;
-	size_t size = 0, read = 0;
+	char *const text = calloc(1, MOST_OF_ENVIRONMENT + 1);
 	bool found = false;
-	ssize_t length;
+	size_t length = 0;
+	char path[32];
 	FILE *file;
 
 	snprintf(path, sizeof(path), "/proc/%d/environ", pid);
 	file = fopen(path, "re");
-	while (file && !found && read < MOST_OF_ENVIRONMENT &&
-	       (length = getdelim(&variable, &size, '\0', file)) > 0) {
-		read += length;
-		found = !strncmp(variable, name, strlen(name)) &&
-			strstr(variable, "libcuda_intercept");
-	}
-	free(variable);
+	if (file && text)
+		length = fread(text, 1, MOST_OF_ENVIRONMENT, file);
+	for (const char *one = text; !found && one < text + length; one += strlen(one) + 1)
+		found = !strncmp(one, name, strlen(name)) && strstr(one, "libcuda_intercept");
 	if (file)
 		fclose(file);
+	free(text);
 	return found;
 }
 
@@ -123,9 +153,9 @@ static bool find_program(const struct typed *typed, char program[PATH_MAX])
 
 	if (typed->libdir)
 		return find_in(typed->libdir, program);
-	if (getenv("CRIU_LIBS_DIR"))
+	if (getenv("CRIU_LIBS_DIR") || getenv("CRIU_CUDA_BUILD_DIR"))
 		return false;
-	for (size_t i = 0; !getenv("CRIU_CUDA_BUILD_DIR") && i < sizeof(dirs) / sizeof(*dirs); i++)
+	for (size_t i = 0; i < sizeof(dirs) / sizeof(*dirs); i++)
 		if (find_in(dirs[i], program))
 			return true;
 	return find_built(program);
@@ -138,6 +168,6 @@ bool start_choose(const struct typed *typed, char program[PATH_MAX])
 
 	return !geteuid() && !ccr_settings_load(&settings, NULL, error, sizeof(error)) &&
 	       knows_driver(&settings) && !has_daemon(&settings) && find_program(typed, program) &&
-	       (typed->is_restore ? has_device_memory(typed->images_dir)
+	       (typed->is_restore ? !has_parent(typed->images_dir) && can_load(typed->images_dir)
 				  : has_interceptor(typed->pid));
 }

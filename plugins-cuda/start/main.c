@@ -30,8 +30,9 @@ static uint64_t now_ns(void)
 	return now.tv_sec * UINT64_C(1000000000) + now.tv_nsec;
 }
 
-/* As Node's spawn() with `detached` and without stdout and stderr. */
-static _Noreturn void become_helper(char *const args[], int input)
+/* As Node's spawn() with `detached` and without stdout and stderr. In a frame of its own: the
+ * parent continues in the one in which it has called vfork. */
+__attribute__((noinline)) static _Noreturn void become_helper(char *const args[], int input)
 {
 	const int null_fd = open("/dev/null", O_RDWR);
 	sigset_t none;
@@ -53,16 +54,21 @@ static void start_helper(char *program, const struct typed *typed, uint64_t star
 {
 	char *const args[] = {program, "--early",
 			      typed->is_restore ? (char *)typed->images_dir : NULL, NULL};
+	sigset_t all, before;
 	char value[64];
 	int ends[2];
 	pid_t pid;
 
 	if (pipe2(ends, O_CLOEXEC))
 		return;
+	/* Ctrl-Z would stop the child before it leaves our session, and this process with it */
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &before);
 	/* it runs when this returns: Node looks at it */
 	pid = ends[0] > STDERR_FILENO && ends[1] > STDERR_FILENO ? vfork() : -1;
 	if (!pid)
 		become_helper(args, ends[0]);
+	sigprocmask(SIG_SETMASK, &before, NULL);
 	close(ends[0]);
 	snprintf(value, sizeof(value), "%d:%d:%llu", pid, ends[1], (unsigned long long)started_ns);
 	if (pid < 0 || setenv(VARIABLE, value, 1) || fcntl(ends[1], F_SETFD, 0))

@@ -12,6 +12,7 @@ import {
   type RestoreOptions,
   type RestoreResult,
 } from '../../restore/index.ts';
+import { launchedPid } from '../../start/launched.ts';
 import { releaseDevices } from '../../stop/index.ts';
 import {
   addOperationOptions,
@@ -73,7 +74,7 @@ const GRACE_MS = 5000;
  * executes the command leaves its background jobs to it.
  */
 export async function endingTogether(io: Io, work: () => Promise<void>): Promise<void> {
-  const before = readDescendants();
+  const before = readDescendants().filter(({ pid }) => pid !== launchedPid());
   const kill = (): void => {
     if (!io.isComplete) killDescendantsNow(before);
   };

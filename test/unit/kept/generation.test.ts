@@ -8,16 +8,10 @@ import {
   rmSync,
   statSync,
   symlinkSync,
-  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { afterEach, expect, it } from 'vitest';
-import {
-  endGeneration,
-  findGeneration,
-  removeStaleGenerations,
-  writeGeneration,
-} from '../../../lib/kept/index.ts';
+import { endGeneration, findGeneration, writeGeneration } from '../../../lib/kept/index.ts';
 
 const path = `/dev/shm/criu-cuda-generation-${process.pid}`;
 const other = `/dev/shm/ccr-other-${process.pid}`;
@@ -108,38 +102,4 @@ it('is removed by its name only for the process that has it', () => {
   endGeneration(path, process.pid);
   expect(existsSync(path)).toBe(false);
   endGeneration(path, process.pid);
-});
-
-it('a restore does without the removal of old ones', () => {
-  const old = `/dev/shm/criu-cuda-generation-${(process.pid + 1) * 10_000_000}`;
-  try {
-    writeGeneration({ path: old, number: 0, uid, gid });
-    utimesSync(old, 1, 1);
-    removeStaleGenerations(() => {
-      throw new Error('no /proc');
-    });
-    expect(existsSync(old)).toBe(true);
-  } finally {
-    rmSync(old, { force: true });
-  }
-});
-
-it('is removed later when it is old and no living process can use it', () => {
-  /** No kernel gives such pids. */
-  const pathOf = (nr: number): string =>
-    `/dev/shm/criu-cuda-generation-${(process.pid + 1) * 10_000_000 + nr}`;
-  const [stale, used, fresh] = [1, 2, 3].map(pathOf);
-  const all = [stale, used, fresh, path].map((one) => one ?? '');
-  const child = spawn('sleep', ['100'], { env: { CRIU_CUDA_GENERATION_FILE: used, PATH: process.env.PATH } });
-  try {
-    for (const one of all) {
-      writeGeneration({ path: one, number: 0, uid, gid });
-      if (one !== fresh) utimesSync(one, 1, 1);
-    }
-    removeStaleGenerations(() => [1_000_000_000_000, process.pid, child.pid ?? 0]);
-    expect(all.filter((one) => existsSync(one))).toEqual([used, fresh, path]);
-  } finally {
-    child.kill();
-    for (const one of all) rmSync(one, { force: true });
-  }
 });

@@ -162,6 +162,6 @@ describe('scripts/check.mjs', () => {
     expect(await run('check.mjs', '--only', 'metadata,licenses')).toEqual([0, []]);
     const [code, lines] = await run('check.mjs', '--only', 'metadata,spelling');
     expect(code).toBe(2);
-    expect(lines.join()).toMatch(/^usage: .* the names are prettier, clang-format, /);
+    expect(lines.join()).toMatch(/^usage: .* the names are eslint, prettier, /);
   });
 });
