@@ -1,23 +1,14 @@
 // SPDX-License-Identifier: MIT
 /** Which processes have a file open or mapped. @module */
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import type { Pause } from '../abortable.ts';
 import { listPids } from '../process/index.ts';
-
-function attempt<T>(read: () => T, otherwise: T): T {
-  try {
-    return read();
-  } catch {
-    return otherwise; // it has ended, or closed the file
-  }
-}
+import { attempt, openFiles } from './open-files.ts';
 
 /** The paths that a process has open or mapped, of those asked for. */
 function heldBy(pid: number, paths: readonly string[]): string[] {
   const maps = attempt(() => readFileSync(`/proc/${pid}/maps`, 'utf8'), '');
-  const open = attempt(() => readdirSync(`/proc/${pid}/fd`), []).map((fd) =>
-    attempt(() => readlinkSync(`/proc/${pid}/fd/${fd}`), ''),
-  );
+  const open = openFiles(pid);
   return paths.filter((path) => open.includes(path) || maps.includes(` ${path}\n`));
 }
 

@@ -4,13 +4,14 @@
  * would find nothing, and a second one would find what the first has left.
  * @module
  */
-import { lstatSync, unlinkSync } from 'node:fs';
+import { unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { createPause, type Pause } from '../abortable.ts';
 import { removeFile, replaceFile } from '../directory.ts';
 import { fileSystemRoom } from '../machine/index.ts';
 import { copyContents } from './contents.ts';
 import { findHolder } from './holders.ts';
+import { takenBytes } from './in-memory.ts';
 import { listFiles, type ListedFile } from './list.ts';
 import { createManifest, keptName, manifestName, type ManifestFile } from './manifest.ts';
 import type { Samples } from './version.ts';
@@ -31,7 +32,7 @@ function isKept({ file, isOnTmpfs }: ListedFile, limit: number | undefined): boo
   const { kind, size, isMemory, access } = file;
   if (kind !== 'file') return false;
   if (!isMemory) return access !== 'read' && size <= Math.min(limit ?? Infinity, DISK_BYTES);
-  if (isOnTmpfs && access === 'write') return usedBytes(file) <= (limit ?? WRITTEN_BYTES);
+  if (isOnTmpfs && access === 'write') return takenBytes(file.paths[0] ?? '') <= (limit ?? WRITTEN_BYTES);
   return size <= (limit ?? MEMORY_BYTES);
 }
 
@@ -58,10 +59,6 @@ export interface KeepOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** What a file takes in its file system: without its holes. */
-const usedBytes = ({ paths: [path = ''] }: ManifestFile): number =>
-  (lstatSync(path, { throwIfNoEntry: false })?.blocks ?? 0) * 512;
-
 /** Copies a file into the images. @returns whether it was still the one that was listed, and could be copied */
 async function copyFile(
   imagesDir: string,
@@ -72,7 +69,7 @@ async function copyFile(
 ): Promise<boolean> {
   const target = join(imagesDir, name);
   try {
-    if (usedBytes(file) + MANIFEST_ROOM > fileSystemRoom(imagesDir).freeBytes) return false;
+    if (takenBytes(file.paths[0] ?? '') + MANIFEST_ROOM > fileSystemRoom(imagesDir).freeBytes) return false;
     await copyContents(file.paths[0] ?? '', { dev, ino, size: file.size }, target, pause);
     return true;
   } catch {

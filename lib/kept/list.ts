@@ -9,8 +9,7 @@ import { fileStatuses, type FileStatus } from '../native/index.ts';
 import type { ManifestFile } from './manifest.ts';
 import type { Samples } from './version.ts';
 
-/** Of statfs. */
-export const TMPFS = 0x01021994;
+const TMPFS = 0x01021994;
 const PERMISSIONS = 0o7777;
 
 /** A file, and which inode it was when it was listed. */
@@ -80,8 +79,8 @@ function versionOf(
   return buildId === undefined ? { sample: samples.of(path, stat) } : { buildId };
 }
 
-/** Whether a file is on a tmpfs. */
-function isInMemory(path: string, { dev }: FileStatus, devices: Map<number, boolean>): boolean {
+/** Whether a file is on a tmpfs. @param devices what is known already */
+export function isInMemory(path: string, { dev }: FileStatus, devices: Map<number, boolean>): boolean {
   const known = devices.get(dev) ?? statfsSync(path).type === TMPFS;
   devices.set(dev, known);
   return known;
