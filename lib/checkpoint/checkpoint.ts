@@ -270,7 +270,10 @@ async function checkpointTree(
   trace: Trace | undefined,
 ): Promise<CheckpointResult> {
   const { leaveRunning = false, force = false } = options;
-  const target = watchProcess(pid); // loads native code, while the other program looks
+  // what takes long here is done while the other program looks
+  const target = watchProcess(pid);
+  const hasOwnMounts = !sharesMounts(pid);
+  const isStopped = leaveRunning || (!hasOwnMounts && bytesInMemory(first) > QUICKLY_KEPT_BYTES);
   const found = await looking.catch((error: unknown) => {
     target?.close();
     throw error;
@@ -287,8 +290,6 @@ async function checkpointTree(
     );
   const undoSubreaper = becomeSubreaper();
   try {
-    const hasOwnMounts = !sharesMounts(pid);
-    const isStopped = leaveRunning || (!hasOwnMounts && bytesInMemory(first) > QUICKLY_KEPT_BYTES);
     const samples = new Samples();
     const complete = {
       ...{ keepConnections, leaveRunning, hasOwnMounts, keepBytes: options.keepBytes, samples },
